@@ -1,0 +1,78 @@
+"""What can go wrong, in the words of the caller.
+
+Every error that may reach a person derives from BroadcasterError and reads as one
+sentence. Faults are the input errors of one request: all of them are collected
+before the request is refused.
+"""
+
+from dataclasses import dataclass, field
+
+SHOWN_FAULTS = 100
+
+
+class BroadcasterError(Exception):
+    """A sentence for the person who asked; nothing in it is secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    field: str
+    message: str
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one request: the first 100 are kept, all are counted."""
+
+    shown: list[Fault] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, where: str, message: str) -> None:
+        self.count += 1
+        if self.count <= SHOWN_FAULTS:
+            self.shown.append(Fault(where, message))
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
+class Invalid(BroadcasterError):
+    """The request has faults; nothing of it was stored."""
+
+    def __init__(self, faults: Faults):
+        self.faults = faults
+        first = faults.shown[0]
+        more = f" (and {faults.count - 1} more)" if faults.count > 1 else ""
+        super().__init__(f"{first.field}: {first.message}{more}")
+
+
+class Malformed(BroadcasterError):
+    """The body cannot be read at all: no JSON, wrong encoding, nested too deeply."""
+
+
+class Unauthorized(BroadcasterError):
+    """No token, or one that is unknown, expired or revoked."""
+
+
+class Forbidden(BroadcasterError):
+    """The token is good but lacks the scope."""
+
+
+class NotFound(BroadcasterError):
+    """There is no such thing, or the caller may not see it."""
+
+
+class KeyReused(BroadcasterError):
+    """An Idempotency-Key came back with a different request."""
+
+
+class Misconfigured(BroadcasterError):
+    """The installation cannot run as it is set up."""
+
+
+class GraphError(BroadcasterError):
+    """Graph refused a management call; `code` is Meta's, or None when it could not be asked."""
+
+    def __init__(self, message: str, code: int | None = None):
+        self.code = code
+        super().__init__(message)
