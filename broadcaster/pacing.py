@@ -1,0 +1,153 @@
+"""How fast: tiers, the pace of a channel, the sliding window that holds it, and back-off."""
+
+import math
+import re
+from collections import deque
+
+THROUGHPUT = {"STANDARD": 80.0, "HIGH": 1000.0}
+COEXISTENCE = 20.0
+"""Messages a second for a number that is also in the WhatsApp Business app (Meta, throughput)."""
+
+UNLIMITED = None
+WINDOW = 1.0
+GUARD = 0.02
+"""Added to the window in seconds: two messages a window apart may travel unequally long."""
+SMOOTHING = 1.5
+"""Within a second messages may leave this much faster than the pace, so that a stall is made up
+for without a burst."""
+
+_TIER = re.compile(r"TIER_(\d+)(K?)", re.ASCII)
+
+
+def tier_size(tier: str) -> int | None:
+    """How many different people a tier may reach in 24 h, None for unlimited.
+
+    Raises ValueError for a word that is none of Meta's (`TIER_250`, `TIER_2K`, `TIER_UNLIMITED`...).
+    """
+    if tier in ("TIER_UNLIMITED", "UNTIERED"):
+        return UNLIMITED
+    match = _TIER.fullmatch(tier)
+    if not match:
+        raise ValueError(f"no messaging tier: {tier!r}")
+    return int(match[1]) * (1000 if match[2] else 1)
+
+
+def known_tier(tier: str | None, default: str) -> str:
+    """Meta's word for the tier, or the configured default where Graph tells none we know."""
+    try:
+        tier_size(tier or "")
+    except ValueError:
+        return default
+    return tier or default
+
+
+def pace_of(throughput: str | None, coexistence: bool, tier: str, override: float | None = None) -> float:
+    """Messages a second a channel may send: the least of its throughput and its tier's day in a minute.
+
+    A day's allowance thus takes at least a minute to leave, and a mistake can be stopped.
+    Tiers of 10,000 and more are bound by throughput alone.
+    """
+    if override is not None:
+        return override
+    through = COEXISTENCE if coexistence else THROUGHPUT.get(throughput or "STANDARD", 80.0)
+    size = tier_size(tier)
+    if size is None or size >= 10_000:
+        return through
+    return min(through, size / 60)
+
+
+def backoff(tries: int, jitter: float) -> int:
+    """Milliseconds until a message that was refused for a passing reason is tried again.
+
+    1, 5, 25, 125 s for the first to the fourth try, give or take a quarter; `jitter` is 0 to 1.
+    """
+    return int(1000 * 5 ** max(0, tries - 1) * (0.75 + jitter / 2))
+
+
+def pair_backoff(tries: int) -> int:
+    """Milliseconds until the same person may be written to again: 4^n s (Meta, pair rate limit)."""
+    return 1000 * 4 ** min(tries, 6)
+
+
+class Window:
+    """A sliding second over what leaves: at most `pace` messages in any of them.
+
+    A place is taken before a message is claimed and counts until one window after its bytes
+    left, so that a slow connection cannot push two seconds' worth into one. Times are seconds
+    of a monotonic clock and arguments.
+    """
+
+    def __init__(self, pace: float, now: float):
+        self.base = pace
+        self.current = pace
+        self._left: deque[float] = deque()
+        self._leaving = 0
+        self._not_before = now
+        self._slowed_at = -math.inf
+
+    @property
+    def step(self) -> int:
+        """The most that is claimed at once: a twentieth of a second's pace, at least one."""
+        return max(1, int(self.current / 20))
+
+    def room(self, now: float) -> int:
+        """How many may leave now."""
+        if now < self._not_before:
+            return 0
+        self._forget(now)
+        return max(0, min(self.step, self._size() - len(self._left) - self._leaving))
+
+    def wait(self, now: float) -> float:
+        """Seconds after which it is worth asking again; at least a millisecond."""
+        until = self._not_before
+        if self._left and len(self._left) + self._leaving >= self._size():
+            until = max(until, self._left[0] + self._length())
+        return max(0.001, until - now)
+
+    def take(self, count: int) -> None:
+        self._leaving += count
+
+    def give_back(self, count: int = 1) -> None:
+        """Places of messages that never left."""
+        self._leaving -= count
+
+    def left(self, now: float) -> None:
+        """One message's bytes left."""
+        self._leaving -= 1
+        self._left.append(now)
+
+    def smooth(self, count: int, now: float) -> None:
+        """Spread what follows: the next step comes no sooner than `count` messages are worth."""
+        self._not_before = max(self._not_before, now + count / (self.current * SMOOTHING))
+
+    def hold(self, until: float) -> None:
+        """Nothing leaves before this."""
+        self._not_before = max(self._not_before, until)
+
+    def slow(self, now: float) -> None:
+        """Halve the pace, at most once a second, never below one in ten seconds: Meta throttled."""
+        if now - self._slowed_at >= WINDOW:
+            self.current = max(0.1, self.current / 2)
+            self._slowed_at = now
+
+    def recover(self, now: float, seconds: float) -> None:
+        """Win back a twentieth of the pace a second, once ten seconds went by without throttling."""
+        if self.current < self.base and now - self._slowed_at > 10:
+            self.current = min(self.base, self.current + self.base * seconds / 20)
+
+    def set_pace(self, pace: float) -> None:
+        """The channel's pace changed; what Meta made slower stays in proportion."""
+        self.current = min(pace, self.current * pace / self.base)
+        self.base = pace
+
+    def _size(self) -> int:
+        return max(1, int(self.current))
+
+    def _length(self) -> float:
+        """Seconds of the window: longer than one where the pace is less than one a second."""
+        return max(WINDOW, self._size() / self.current) + GUARD
+
+    def _forget(self, now: float) -> None:
+        oldest = now - self._length()
+        while self._left and self._left[0] <= oldest:
+            self._left.popleft()

@@ -1,0 +1,119 @@
+"""What an error code of Meta means for us. Pure: an answer in, a verdict out.
+
+Only `error.code` decides, never the HTTP status or the wording (Meta, error codes, Sept 2026).
+An answer in which neither a message id nor a code can be read decides nothing: the message
+may have left, so its outcome is unknown.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Move(Enum):
+    """What becomes of the message, and of what is behind it."""
+
+    SENT = "sent"
+    RETRY = "retry"
+    PAIR = "pair"
+    SLOW = "slow"
+    PAUSE = "pause"
+    FAIL = "fail"
+    LOST = "lost"
+    UNREACHED = "unreached"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`code` and `text` are Meta's where there are any; `reason` says why a broadcast pauses."""
+
+    move: Move
+    code: str | None = None
+    text: str | None = None
+    wamid: str | None = None
+    reason: str | None = None
+
+
+LOST = Verdict(Move.LOST, "NO_ANSWER", "the connection ended before an answer came")
+UNREADABLE = Verdict(Move.LOST, "UNREADABLE_ANSWER", "an answer came that says neither yes nor no")
+UNREACHED = Verdict(Move.UNREACHED, "UNREACHABLE", "Graph could not be reached; nothing was sent")
+
+_PAUSES = {
+    "token": (0, 3, 10, 104, 190, *range(200, 300), 131005),
+    "channel": (
+        33, 368, 131031, 131037, 131042, 131045, 131048, 131064, 133000, 133010, 133016, 134011,
+    ),
+    "template": (
+        131055, 131061, 131063, 132001, 132007, 132015, 132016, 132068, 132069, 134100, 134101,
+        134102, 134103,
+    ),
+}  # fmt: skip
+_RETRIES = (1, 2, 131000, 131014, 131016, 131053, 133004)
+_SLOWS = (4, 17, 32, 341, 613, 80007, 130429, 131057, 2494100)
+_PAIRS = (131056,)
+
+REASONS = {code: reason for reason, codes in _PAUSES.items() for code in codes}
+"""Codes that mean the next message would fail in the same way, by what has to be mended first."""
+MOVES = (
+    {code: Move.PAUSE for code in REASONS}
+    | {code: Move.RETRY for code in _RETRIES}
+    | {code: Move.SLOW for code in _SLOWS}
+    | {code: Move.PAIR for code in _PAIRS}
+)
+
+
+def judge(http_status: int, body: bytes) -> Verdict:
+    """The verdict over one answer of the messages endpoint."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    if not isinstance(answer, dict):
+        return UNREADABLE
+    error = answer.get("error")
+    if isinstance(error, dict):
+        return _refused(http_status, error)
+    wamid = _wamid(answer)
+    if wamid and http_status < 300:
+        return Verdict(Move.SENT, wamid=wamid)
+    return UNREADABLE
+
+
+def _refused(http_status: int, error: dict[str, Any]) -> Verdict:
+    code = error.get("code")
+    if not isinstance(code, int) or isinstance(code, bool):
+        return UNREADABLE
+    text = _text(error)
+    # Subcode 33 of the parameter error: the sending number itself is gone or not ours.
+    if code == 100 and error.get("error_subcode") == 33:
+        return Verdict(Move.PAUSE, str(code), text, reason="channel")
+    move = MOVES.get(code)
+    if move is None:
+        passing = error.get("is_transient") is True or http_status >= 500 or http_status in (408, 429)
+        # A known refusal may come with any HTTP status; only a code that is in no table asks it.
+        move = Move.RETRY if passing and code not in KNOWN_FAILURES else Move.FAIL
+    return Verdict(move, str(code), text, reason=REASONS.get(code))
+
+
+KNOWN_FAILURES = frozenset((
+    100, 130403, 130472, 130497, 131008, 131009, 131021, 131026, 131030, 131036, 131047, 131049,
+    131050, 131051, 131052, 131062, 132000, 132005, 132008, 132012, 132018, 135000, 137000,
+))  # fmt: skip
+"""Codes that fail this recipient and say nothing about the next."""
+
+
+def _text(error: dict[str, Any]) -> str:
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, dict) else None
+    text = details or error.get("message") or error.get("title") or ""
+    return str(text)[:500]
+
+
+def _wamid(answer: dict[str, Any]) -> str | None:
+    messages = answer.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[0], dict):
+        wamid = messages[0].get("id")
+        if isinstance(wamid, str) and wamid:
+            return wamid
+    return None
