@@ -1,0 +1,53 @@
+"""Who of this host's workers is alive: each holds a lock that the kernel drops when it dies.
+
+A lease alone would make a restarted worker wait for the dead one's to run out; process ids are
+reused and repeat in containers.
+"""
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Presence:
+    """This worker's name and its lock, held until the process ends or `leave` is called."""
+
+    def __init__(self, data_dir: Path):
+        self._folder = data_dir / "workers"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.id = uuid.uuid4().hex
+        self._path = self._folder / self.id
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def leave(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def dead(self, workers: Iterable[str]) -> list[str]:
+        """Those of the named workers that certainly ran here and are gone.
+
+        A name without a file here may be another host's: nothing is said of it.
+        """
+        return [name for name in workers if name != self.id and self._is_dead(name)]
+
+    def tidy(self, keep: Iterable[str]) -> None:
+        """Remove the files of dead workers that no lease names any more."""
+        names = [path.name for path in self._folder.iterdir()]
+        for name in set(self.dead(names)) - set(keep):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def _is_dead(self, name: str) -> bool:
+        try:
+            descriptor = os.open(self._folder / name, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True

@@ -1,0 +1,86 @@
+"""Secrets: Meta's tokens encrypted at rest, our own tokens made and hashed."""
+
+import hashlib
+import os
+import secrets
+import string
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from broadcaster.errors import Misconfigured
+
+_ALPHABET = string.ascii_letters + string.digits
+_ID_LENGTH, _SECRET_LENGTH = 12, 32
+
+
+class Vault:
+    """Encrypts with the first key of the key file and reads with any of them.
+
+    To rotate, put a new key on the first line; what is stored is re-encrypted when it is next written.
+    """
+
+    def __init__(self, keys: list[str]):
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise Misconfigured("the key file holds a line that is not a key") from None
+
+    def lock(self, secret: str) -> str:
+        return self._fernet.encrypt(secret.encode()).decode()
+
+    def unlock(self, locked: str) -> str:
+        """Raises Misconfigured when no key of this installation fits."""
+        try:
+            return self._fernet.decrypt(locked.encode()).decode()
+        except InvalidToken:
+            raise Misconfigured(
+                "a stored secret cannot be read with the keys in secret.key: restore the right key file"
+            ) from None
+
+
+def open_vault(data_dir: Path) -> Vault:
+    """The vault of this data directory; its key file (0600) is made on first use."""
+    path = data_dir / "secret.key"
+    if not path.exists():
+        _create(path, Fernet.generate_key().decode() + "\n")
+    return Vault(path.read_text().split())
+
+
+def new_token(prefix: str) -> tuple[str, str]:
+    """A fresh API token and its public id: <prefix>_<id><secret>, 190 bits of chance."""
+    token_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+    return f"{prefix}_{token_id}{secret}", token_id
+
+
+def token_id(token: str) -> str | None:
+    """The public id inside a token, or None if it has not the form of one of ours."""
+    body = token.rpartition("_")[2]
+    return body[:_ID_LENGTH] if len(body) == _ID_LENGTH + _SECRET_LENGTH and body.isalnum() else None
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token. A plain hash suffices: the secret is random, not chosen."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def same(left: str, right: str) -> bool:
+    """Equality in constant time."""
+    return secrets.compare_digest(left.encode(), right.encode())
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a whole file that only we may read; a second process that is faster wins."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(draft)
