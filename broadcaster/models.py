@@ -1,0 +1,184 @@
+"""The tables as peewee sees them. Columns only: keys, checks and indexes are the migrations'.
+
+`database` is bound by store.database.open; every thread has a connection of its own.
+Times are epoch milliseconds, JSON is text.
+"""
+
+from peewee import (
+    AutoField,
+    BigIntegerField,
+    BooleanField,
+    CompositeKey,
+    DatabaseProxy,
+    FloatField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+database = DatabaseProxy()
+
+
+class Base(Model):
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class Installation(Base):
+    """One row: `key` names this installation in the callback data of its messages."""
+
+    id = AutoField()
+    key = TextField()
+    created_at = BigIntegerField()
+
+
+class Channel(Base):
+    """One sending number; `access_token` is encrypted."""
+
+    id = AutoField()
+    phone_number_id = TextField()
+    waba_id = TextField()
+    portfolio = TextField()
+    display_phone_number = TextField(null=True)
+    verified_name = TextField(null=True)
+    status = TextField(null=True)
+    code_verification_status = TextField(null=True)
+    quality_rating = TextField(null=True)
+    tier = TextField(null=True)
+    throughput = TextField(null=True)
+    coexistence = BooleanField(default=False)
+    pace_override = FloatField(null=True)
+    access_token = TextField()
+    created_at = BigIntegerField()
+    synced_at = BigIntegerField(null=True)
+
+
+class Template(Base):
+    """A definition as Graph returned it; `components` is its JSON."""
+
+    id = AutoField()
+    waba_id = TextField()
+    name = TextField()
+    language = TextField()
+    status = TextField()
+    category = TextField(null=True)
+    parameter_format = TextField(null=True)
+    quality = TextField(null=True)
+    components = TextField()
+    synced_at = BigIntegerField()
+
+
+class Token(Base):
+    """One of our API tokens; only its hash is kept."""
+
+    id = TextField(primary_key=True)
+    name = TextField()
+    hash = TextField()
+    scopes = TextField()
+    created_at = BigIntegerField()
+    expires_at = BigIntegerField(null=True)
+    revoked_at = BigIntegerField(null=True)
+    used_at = BigIntegerField(null=True)
+
+
+class Broadcast(Base):
+    """One accepted request: facts, no state. `public_id` is what callers know it by."""
+
+    id = AutoField()
+    public_id = TextField()
+    channel_id = IntegerField()
+    token_id = TextField(null=True)
+    title = TextField(null=True)
+    template_name = TextField()
+    template_language = TextField()
+    priority = IntegerField()
+    metadata = TextField(null=True)
+    duplicates = IntegerField()
+    scheduled = BooleanField()
+    created_at = BigIntegerField()
+    due_at = BigIntegerField()
+    started_at = BigIntegerField(null=True)
+    paused_at = BigIntegerField(null=True)
+    pause_reason = TextField(null=True)
+    pause_detail = TextField(null=True)
+    stopped_at = BigIntegerField(null=True)
+    stopped_cancelled = IntegerField(null=True)
+    stopped_in_flight = IntegerField(null=True)
+    finished_at = BigIntegerField(null=True)
+
+
+class Message(Base):
+    """One template for one person. `content` is Graph's template object, ready to send.
+
+    `attempt` counts claims and never goes back; `tries` counts those that used up one of the
+    five attempts. `next_at` is when it may be claimed.
+    """
+
+    id = AutoField()
+    broadcast_id = IntegerField()
+    recipient = TextField()
+    content = TextField()
+    variables = TextField(null=True)
+    metadata = TextField(null=True)
+    state = TextField()
+    delivery = TextField(null=True)
+    attempt = IntegerField()
+    tries = IntegerField()
+    next_at = BigIntegerField()
+    claimed_at = BigIntegerField(null=True)
+    settled_at = BigIntegerField(null=True)
+    sent_at = BigIntegerField(null=True)
+    wamid = TextField(null=True)
+    error_code = TextField(null=True)
+    error_text = TextField(null=True)
+
+
+class Reached(Base):
+    """When a portfolio last reached a person."""
+
+    portfolio = TextField()
+    recipient = TextField()
+    at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("portfolio", "recipient")
+
+
+class Lease(Base):
+    """Which worker sends for a channel, until when, and how fast it currently may."""
+
+    channel_id = IntegerField(primary_key=True)
+    owner = TextField()
+    expires_at = BigIntegerField()
+    claimed_at = BigIntegerField()
+    pace = FloatField()
+
+
+class Worker(Base):
+    """A worker process and when it last showed itself."""
+
+    id = TextField(primary_key=True)
+    host = TextField()
+    pid = IntegerField()
+    started_at = BigIntegerField()
+    seen_at = BigIntegerField()
+
+
+class Idempotency(Base):
+    """The first answer given under a caller's Idempotency-Key."""
+
+    token_id = TextField()
+    key = TextField()
+    fingerprint = TextField()
+    broadcast_id = IntegerField()
+    answer = TextField()
+    created_at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("token_id", "key")
+
+
+ALL = (
+    Installation, Channel, Template, Token, Broadcast, Message, Reached, Lease, Worker, Idempotency,
+)  # fmt: skip

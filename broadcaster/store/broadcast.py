@@ -1,0 +1,173 @@
+"""Broadcasts: their facts, from acceptance to the end, and the questions of sweep and faces."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from peewee import fn
+
+from broadcaster.models import Broadcast, Idempotency, Installation, Lease, Message
+from broadcaster.store import database, message
+
+_STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
+
+
+def accept(facts: dict[str, Any], drafts: Iterable[message.Draft], now: int) -> Broadcast:
+    """Store a broadcast and all its messages; the caller's transaction makes it one."""
+    broadcast = Broadcast.create(created_at=now, **facts)
+    message.insert(broadcast.id, drafts, broadcast.due_at, now)
+    finish([broadcast.id], now)
+    return Broadcast.get_by_id(broadcast.id)
+
+
+def stop(broadcast_id: int, now: int) -> Broadcast:
+    """Cancel what is pending and note the exact numbers; nothing changes if it was stopped or has ended."""
+    with database.transaction():
+        broadcast = Broadcast.get_by_id(broadcast_id)
+        if broadcast.stopped_at is None and broadcast.finished_at is None:
+            in_flight = message.counts([broadcast_id])[broadcast_id].states["sending"]
+            Broadcast.update(
+                stopped_at=now,
+                stopped_cancelled=message.stop(broadcast_id, now),
+                stopped_in_flight=in_flight,
+            ).where(Broadcast.id == broadcast_id).execute()
+            finish([broadcast_id], now)
+        return Broadcast.get_by_id(broadcast_id)
+
+
+def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
+    """Hold a broadcast that has not ended; False if it was paused, stopped or over."""
+    query = Broadcast.update(paused_at=now, pause_reason=reason, pause_detail=detail).where(
+        (Broadcast.id == broadcast_id)
+        & Broadcast.paused_at.is_null()
+        & Broadcast.stopped_at.is_null()
+        & Broadcast.finished_at.is_null()
+    )
+    return query.execute() == 1
+
+
+def resume(broadcast_id: int) -> bool:
+    """Let a paused broadcast go on; False if it was not paused."""
+    query = Broadcast.update(paused_at=None, pause_reason=None, pause_detail=None)
+    return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
+
+
+def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
+    """Note the end of those in which no message is pending, sending or unknown; returns them."""
+    query = (
+        Broadcast.update(finished_at=now)
+        .where(
+            Broadcast.id.in_(list(broadcast_ids))
+            & Broadcast.finished_at.is_null()
+            & ~message.unfinished(Broadcast.id)
+        )
+        .returning(Broadcast.id)
+    )
+    return [broadcast_id for (broadcast_id,) in database.tuples(query)]
+
+
+def find(public_id: str) -> Broadcast | None:
+    return Broadcast.get_or_none(Broadcast.public_id == public_id)
+
+
+def get(broadcast_id: int) -> Broadcast:
+    return Broadcast.get_by_id(broadcast_id)
+
+
+def statuses() -> tuple[str, ...]:
+    return _STATUSES
+
+
+def page(status: str | None, before: int | None, limit: int, now: int) -> list[Broadcast]:
+    """Broadcasts newest first, before an id, of one status if given."""
+    query = Broadcast.select()
+    if before is not None:
+        query = query.where(Broadcast.id < before)
+    if status is not None:
+        query = query.where(_has_status(status, now))
+    return list(query.order_by(Broadcast.id.desc()).limit(limit))
+
+
+def _has_status(status: str, now: int) -> Any:
+    """The same derivation as broadcasts.status(), as a condition."""
+    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
+    paused, started = Broadcast.paused_at.is_null(False), Broadcast.started_at.is_null(False)
+    some_failed, some_sent = _some("failed"), _some("sent")
+    ended, going = ~stopped & finished, ~stopped & ~finished
+    return {
+        "cancelled": stopped,
+        "failed": ended & some_failed & ~some_sent,
+        "partial": ended & some_failed & some_sent,
+        "completed": ended & ~some_failed,
+        "paused": going & paused,
+        "sending": going & ~paused & started,
+        "scheduled": going & ~paused & ~started & (Broadcast.due_at > now),
+        "queued": going & ~paused & ~started & (Broadcast.due_at <= now),
+    }[status]
+
+
+def _some(state: str) -> Any:
+    found = Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == state))
+    return fn.EXISTS(found)
+
+
+def channels_to_wake(now: int) -> list[int]:
+    """Channels nobody sends for that have a due message, or one left in `sending` by a dead worker."""
+    sendable = (Broadcast.due_at <= now) & Broadcast.paused_at.is_null() & Broadcast.stopped_at.is_null()
+    due = fn.EXISTS(
+        Message.select(1).where(
+            (Message.broadcast_id == Broadcast.id) & (Message.state == "pending") & (Message.next_at <= now)
+        )
+    )
+    left_behind = fn.EXISTS(
+        Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == "sending"))
+    )
+    query = (
+        Broadcast.select(Broadcast.channel_id)
+        .where(Broadcast.finished_at.is_null() & ((sendable & due) | left_behind))
+        .distinct()
+    )
+    return [channel_id for (channel_id,) in database.tuples(query)]
+
+
+def next_due(now: int) -> int | None:
+    """The next time after now at which a waiting broadcast is due."""
+    query = Broadcast.select(fn.MIN(Broadcast.due_at)).where(
+        Broadcast.finished_at.is_null()
+        & Broadcast.paused_at.is_null()
+        & Broadcast.stopped_at.is_null()
+        & (Broadcast.due_at > now)
+    )
+    return query.scalar()
+
+
+def lease_holders() -> list[str]:
+    """Owners named on any lease, alive or not."""
+    return [owner for (owner,) in database.tuples(Lease.select(Lease.owner).distinct())]
+
+
+def installation_key() -> str:
+    """Eight hex digits that name this installation in callback data."""
+    return Installation.get_by_id(1).key
+
+
+def recall(token_id: str, key: str) -> Idempotency | None:
+    """The answer first given under a caller's key."""
+    return Idempotency.get_or_none((Idempotency.token_id == token_id) & (Idempotency.key == key))
+
+
+def remember(token_id: str, key: str, fingerprint: str, broadcast_id: int, answer: str, now: int) -> None:
+    Idempotency.create(
+        token_id=token_id,
+        key=key,
+        fingerprint=fingerprint,
+        broadcast_id=broadcast_id,
+        answer=answer,
+        created_at=now,
+    )
+
+
+def forget_keys(ended_before: int) -> int:
+    """Drop the keys of broadcasts that ended before a time."""
+    ended = Broadcast.select(Broadcast.id).where(Broadcast.finished_at < ended_before)
+    with database.transaction():
+        return Idempotency.delete().where(Idempotency.broadcast_id.in_(ended)).execute()

@@ -1,0 +1,41 @@
+"""Channels: the sending numbers and what Graph told about them."""
+
+from typing import Any
+
+from broadcaster.models import Broadcast, Channel, Template
+from broadcaster.store import database
+
+
+def save(facts: dict[str, Any], now: int) -> Channel:
+    """Add the channel or bring it up to date; what is not in `facts` stays as it is."""
+    with database.transaction():
+        known = Channel.get_or_none(Channel.phone_number_id == facts["phone_number_id"])
+        if known is None:
+            return Channel.create(created_at=now, synced_at=now, **facts)
+        Channel.update(synced_at=now, **facts).where(Channel.id == known.id).execute()
+        return Channel.get_by_id(known.id)
+
+
+def find(phone_number_id: str) -> Channel | None:
+    """The channel with Meta's id for its number."""
+    return Channel.get_or_none(Channel.phone_number_id == phone_number_id)
+
+
+def get(channel_id: int) -> Channel:
+    return Channel.get_by_id(channel_id)
+
+
+def all_channels() -> list[Channel]:
+    return list(Channel.select().order_by(Channel.id))
+
+
+def remove(channel_id: int) -> bool:
+    """Forget a channel that no broadcast ever used; False when one did."""
+    with database.transaction():
+        if Broadcast.select().where(Broadcast.channel_id == channel_id).exists():
+            return False
+        channel = Channel.get_by_id(channel_id)
+        Channel.delete().where(Channel.id == channel_id).execute()
+        if not Channel.select().where(Channel.waba_id == channel.waba_id).exists():
+            Template.delete().where(Template.waba_id == channel.waba_id).execute()
+        return True

@@ -1,0 +1,170 @@
+"""The database: opening it, bringing its schema up to date, and what differs between engines.
+
+cysqlite is the driver because it brings its own SQLite: the one of Debian 12 has the WAL-reset
+corruption fault (3.7.0 to 3.51.2). `sqlite+stdlib:///` takes the standard library's instead.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from peewee import Database, Model, PeeweeException, SqliteDatabase
+from playhouse.cysqlite_ext import CySqliteDatabase
+from playhouse.migrations import Runner
+
+from broadcaster import models
+from broadcaster.errors import Misconfigured
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+_PRAGMAS = {
+    "journal_mode": "wal",
+    # NORMAL may forget a claim when the power fails, and the message would be sent twice.
+    "synchronous": "full",
+    "foreign_keys": 1,
+    "cache_size": -8000,
+    "journal_size_limit": 67_108_864,
+}
+BUSY_SECONDS = 10
+MOST_VALUES = 30_000
+"""Values in one statement; SQLite's limit is 32,766, PostgreSQL's 65,535."""
+
+
+def open(url: str) -> Database:
+    """Bind the models to the database at `url`, creating the file (0600); the schema is migrate()'s."""
+    engine, _, location = url.partition(":///")
+    path = Path(location)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise Misconfigured(f"the database {path} cannot be opened: {error.strerror}") from None
+    driver = SqliteDatabase if engine == "sqlite+stdlib" else CySqliteDatabase
+    # Deferred transactions that read before they write fail at once, whatever the timeout.
+    database = driver(str(path), pragmas=_PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
+    models.database.initialize(database)
+    return database
+
+
+def migrate(database: Database) -> list[str]:
+    """Apply what is missing, one process at a time; returns the names applied.
+
+    Raises Misconfigured if a newer release has been at this database.
+    """
+    lock = Path(str(database.database) + ".lock")
+    with _exclusive(lock):
+        runner = _runner(database)
+        newer = sorted(set(runner.applied()) - {m.name for m in runner.migrations()})
+        if newer:
+            raise Misconfigured(
+                f"the database was written by a newer release (it has {newer[-1]}): "
+                "install that release, or restore a backup"
+            )
+        applied = runner.up()
+        _quiet_close(database)
+        return applied
+
+
+def is_current(database: Database) -> bool:
+    """Whether exactly the migrations of this release are applied."""
+    runner = _runner(database)
+    return set(runner.applied()) == {m.name for m in runner.migrations()}
+
+
+def close() -> None:
+    """Close this thread's connection."""
+    if not models.database.is_closed():
+        models.database.close()
+
+
+def transaction() -> AbstractContextManager[Any]:
+    """One durable transaction, opened with the write lock; inside another it is a savepoint."""
+    return models.database.atomic()
+
+
+def change_rows(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    """Run a statement that reads `rows` as a table v with these columns; returns how many rows it changed.
+
+    One statement for all: SQLite gives up the interpreter's lock at every step, and a step for
+    each row would queue for it behind the sender's loop again and again (2,000 updates beside
+    a busy thread: 8 s one by one, 40 ms in four statements).
+    """
+    database = models.database.obj
+    one = "(" + ", ".join([database.param] * len(columns)) + ")"
+    changed = 0
+    for part in _parts(rows, len(columns)):
+        values = ", ".join([one] * len(part))
+        statement = f"WITH v ({', '.join(columns)}) AS (VALUES {values}) {sql}"
+        changed += database.execute_sql(statement, [value for row in part for value in row]).rowcount
+    return changed
+
+
+def insert_rows(
+    model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], clause: str = ""
+) -> None:
+    """Insert thousands of rows of one table in order, many with a statement; `clause` may say ON CONFLICT."""
+    database = models.database.obj
+    one = "(" + ", ".join([database.param] * len(columns)) + ")"
+    for part in _parts(rows, len(columns)):
+        values = ", ".join([one] * len(part))
+        statement = f"INSERT INTO {model._meta.table_name} ({', '.join(columns)}) VALUES {values} {clause}"
+        database.execute_sql(statement, [value for row in part for value in row])
+
+
+def tuples(query: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query, its cursor closed."""
+    return list(query.tuples().execute())
+
+
+def fetch_at_once(query: Any) -> list[list[Any]]:
+    """The rows of a query over texts and numbers, fetched in a single step (see change_rows)."""
+    sql, values = query.sql()
+    names = [f"c{i}" for i in range(len(query._returning))]
+    listed = ", ".join(names)
+    statement = f"WITH q ({listed}) AS ({sql}) SELECT json_group_array(json_array({listed})) FROM q"
+    rows: list[list[Any]] = json.loads(models.database.obj.execute_sql(statement, values).fetchone()[0])
+    return rows
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether an error is the database's (locked, disk full) and not the caller's."""
+    return isinstance(error, PeeweeException)
+
+
+def is_writable() -> bool:
+    """Whether the write lock can be had and a row changed."""
+    try:
+        with transaction():
+            return models.Installation.update(id=1).execute() == 1
+    except PeeweeException:
+        return False
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _runner(database: Database) -> Runner:
+    return Runner(database, str(MIGRATIONS))
+
+
+def _parts(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Sequence[Any]]]:
+    size = min(500, MOST_VALUES // width)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _quiet_close(database: Database) -> None:
+    # The connection that changed the schema has its statements cached against the old one.
+    if not database.is_closed():
+        database.close()

@@ -1,0 +1,69 @@
+"""Leases: only one worker sends for a channel; and the workers' heartbeats."""
+
+from collections.abc import Iterable
+
+from broadcaster.models import Lease, Worker
+from broadcaster.store import database
+
+
+def take(channel_id: int, owner: str, pace: float, dead: Iterable[str], now: int, until: int) -> int | None:
+    """Take the lease if it is free, run out, our own or one of the dead's.
+
+    Returns when the channel last claimed (0 for never), or None if another worker holds it.
+    """
+    held = Lease.get_or_none(Lease.channel_id == channel_id)
+    if held is None:
+        Lease.create(channel_id=channel_id, owner=owner, expires_at=until, claimed_at=0, pace=pace)
+        return 0
+    if held.owner != owner and held.expires_at > now and held.owner not in dead:
+        return None
+    Lease.update(owner=owner, expires_at=until, pace=pace).where(Lease.channel_id == channel_id).execute()
+    return held.claimed_at
+
+
+def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
+    """Keep the lease; False if another worker took it."""
+    query = Lease.update(expires_at=until, pace=pace)
+    return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
+
+
+def note_claim(channel_id: int, now: int) -> None:
+    """Something may leave now: whoever sends next keeps the pace over the change of hands."""
+    Lease.update(claimed_at=now).where(Lease.channel_id == channel_id).execute()
+
+
+def release(channel_id: int, owner: str) -> None:
+    """Let go at once; when the channel last claimed stays on record."""
+    query = Lease.update(expires_at=0)
+    query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute()
+
+
+def paces(now: int) -> dict[int, float]:
+    """The current pace of every channel that is being sent for."""
+    query = Lease.select(Lease.channel_id, Lease.pace).where(Lease.expires_at > now)
+    return {channel_id: pace for channel_id, pace in database.tuples(query)}
+
+
+def beat(worker_id: str, host: str, pid: int, now: int) -> None:
+    """Show that this worker lives."""
+    updated = Worker.update(seen_at=now).where(Worker.id == worker_id).execute()
+    if not updated:
+        Worker.create(id=worker_id, host=host, pid=pid, started_at=now, seen_at=now)
+
+
+def leave(worker_id: str) -> None:
+    Worker.delete().where(Worker.id == worker_id).execute()
+
+
+def workers() -> list[Worker]:
+    return list(Worker.select().order_by(Worker.started_at))
+
+
+def last_beat() -> int | None:
+    """When a worker last showed itself."""
+    newest = Worker.select(Worker.seen_at).order_by(Worker.seen_at.desc()).first()
+    return newest.seen_at if newest else None
+
+
+def forget_workers(seen_before: int) -> None:
+    Worker.delete().where(Worker.seen_at < seen_before).execute()

@@ -1,0 +1,165 @@
+"""What the tests share: a database and an app in process, a sandbox and an installation as processes."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import falcon.testing
+import pytest
+
+from broadcaster import access, config, stand, wire
+from broadcaster.app import make_app
+from broadcaster.store import channel, database, template
+from broadcaster.tasks import Bell
+from broadcaster.vault import open_vault
+
+DEFINITIONS = json.loads(
+    (Path(__file__).parent.parent / "broadcaster" / "sandbox" / "templates.json").read_text()
+)
+CHANNEL = "100000000000001"
+NOW = 1_795_000_000_000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stdlib-sqlite",
+        action="store_true",
+        help="run on the standard library's sqlite3 instead of cysqlite",
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> config.Settings:
+    environ = {"BROADCASTER_DATA_DIR": str(tmp_path / "data")}
+    if request.config.getoption("--stdlib-sqlite"):
+        environ["BROADCASTER_DATABASE_URL"] = f"sqlite+stdlib:///{tmp_path}/data/broadcaster.db"
+    return config.load(environ, tmp_path / "no.env")
+
+
+@pytest.fixture
+def db(settings: config.Settings) -> Iterator[Any]:
+    """A migrated database, bound to the models."""
+    opened = database.open(settings.database)
+    database.migrate(opened)
+    yield opened
+    database.close()
+
+
+@pytest.fixture
+def channel_row(db: Any) -> Any:
+    """A verified channel of unlimited tier with the sandbox's templates."""
+    return add_channel(CHANNEL)
+
+
+def add_channel(phone_number_id: str, **facts: Any) -> Any:
+    columns = ("name", "language", "status", "category", "parameter_format")
+    rows = [
+        {name: row[name] for name in columns} | {"quality": None, "components": wire.dumps(row["components"])}
+        for row in DEFINITIONS
+    ]
+    template.replace_all("77", rows, NOW)
+    known = {
+        "phone_number_id": phone_number_id,
+        "waba_id": "77",
+        "portfolio": "77",
+        "tier": "TIER_UNLIMITED",
+        "status": "CONNECTED",
+        "access_token": "locked",
+    }
+    return channel.save(known | facts, NOW)
+
+
+class Client:
+    """The application, called as an API client with a token of all scopes."""
+
+    def __init__(self, settings: config.Settings, db: Any):
+        self.bell = Bell(db)
+        self._app = falcon.testing.TestClient(make_app(settings, self.bell))
+        self.token = access.create_token("tests", ["admin"], None, NOW)
+
+    def call(self, method: str, path: str, token: str | None = None, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token or self.token}"} | options.pop("headers", {})
+        return self._app.simulate_request(method, path, headers=headers, **options)
+
+    def post(self, path: str, document: Any = None, **options: Any) -> Any:
+        return self.call("POST", path, json=document, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.call("GET", path, **options)
+
+
+@pytest.fixture
+def client(settings: config.Settings, channel_row: Any, db: Any) -> Client:
+    open_vault(settings.data_dir)
+    return Client(settings, db)
+
+
+def request_of(count: int = 3, **changes: Any) -> dict[str, Any]:
+    """A broadcast request that is fine unless `changes` spoil it."""
+    document = {
+        "channel": CHANNEL,
+        "template": {"name": "appointment", "language": "en"},
+        "recipients": [
+            {"to": f"+90555444{i:04d}", "variables": ["Ana", "Monday", "10:00", f"file {i}"]}
+            for i in range(count)
+        ],
+    }
+    return document | changes
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What the condition returns once it is true; fails the test when the deadline passes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {condition!r}")
+
+
+class Field:
+    """A sandbox and an installation beside it, as processes."""
+
+    def __init__(self, folder: Path, stdlib_sqlite: bool):
+        self.folder = folder
+        self._stdlib = stdlib_sqlite
+        self._sandboxes: list[Any] = []
+        self._processes: list[stand.Process] = []
+        self.graph_url = ""
+
+    def sandbox(self, *options: str) -> str:
+        running = stand.sandbox(self.folder, *options)
+        self.graph_url = running.__enter__()
+        self._sandboxes.append(running)
+        return self.graph_url
+
+    def installation(self, *channel_options: str, **settings: str) -> stand.Installation:
+        if self._stdlib:
+            settings["database_url"] = f"sqlite+stdlib:///{self.folder}/data/broadcaster.db"
+        here = stand.Installation(self.folder, self.graph_url, **settings)
+        here.add_channel(CHANNEL, *channel_options)
+        return here
+
+    def start(self, here: stand.Installation, *halves: str) -> stand.Process:
+        process = here.start(*halves)
+        self._processes.append(process)
+        return process
+
+    def report(self) -> dict[str, Any]:
+        return stand.sandbox_report(self.graph_url)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for running in self._sandboxes:
+            running.__exit__(None, None, None)
+
+
+@pytest.fixture
+def field(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Field]:
+    made = Field(tmp_path, request.config.getoption("--stdlib-sqlite"))
+    yield made
+    made.close()
