@@ -1,0 +1,462 @@
+"""The sender: one channel's messages out, at its pace, each at most once.
+
+One asyncio loop a process, on a thread of its own; on it one coroutine an active channel, which
+holds the channel's lease and repeats: claim a little, send it, hand the verdicts to the recorder.
+HTTP happens on the loop, SQL on the writer's thread.
+
+What makes a second request impossible: a claim is durable before its request leaves; a request
+that may have left and has no readable answer becomes `unknown`, never pending; and the writer
+moves a message only from the state and attempt the verdict belongs to.
+"""
+
+import asyncio
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from broadcaster import log, pacing, phone, verdicts
+from broadcaster.config import Settings
+from broadcaster.models import Channel
+from broadcaster.presence import Presence
+from broadcaster.store import broadcast, channel, lease, message
+from broadcaster.store.message import Claimed
+from broadcaster.store.writer import Writer
+from broadcaster.vault import Vault
+from broadcaster.verdicts import Move, Verdict
+
+MOST_TRIES = 5
+MOST_IN_FLIGHT = 1000
+"""Open requests of a channel: a second of the highest pace at a second of latency."""
+ANSWER_SECONDS = 30
+LEASE_MS = 10_000
+HEARTBEAT_SECONDS = 5
+SWEEP_SECONDS = 1.0
+GATHER_SECONDS = 0.02
+"""How long verdicts wait for company before they are written."""
+_LONGEST_HOLD = 30
+
+logger = log.get(__name__)
+
+
+def epoch_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass
+class Line:
+    """What the sender holds of a channel while it sends for it."""
+
+    channel_id: int
+    portfolio: str
+    url: str
+    headers: dict[str, str]
+    window: pacing.Window
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    claimed: int = 0
+    """Messages in our hands: claimed and not yet settled."""
+    turn: int = 0
+    unreached: int = 0
+    """How often in a row Graph could not be reached."""
+    held_until: float = 0.0
+    seen: float = 0.0
+    """When the channel's row was last looked at, monotonic seconds."""
+
+
+@dataclass(slots=True)
+class Result:
+    """The verdict over one message, waiting to be written."""
+
+    line: Line
+    message: Claimed
+    verdict: Verdict
+    at: int
+
+
+class _Letter(aiohttp.BytesPayload):
+    """A request body that tells when its bytes go out."""
+
+    def __init__(self, body: bytes, on_leaving: Callable[[], None]):
+        super().__init__(body, content_type="application/json")
+        self._on_leaving = on_leaving
+        self.left = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        # Set before the first byte: from here on no failure proves that nothing left.
+        self.left = True
+        self._on_leaving()
+        await super().write_with_length(writer, content_length)
+
+
+class Sender:
+    """Sends what is due, from start() to stop()."""
+
+    def __init__(self, settings: Settings, vault: Vault, answer_seconds: float = ANSWER_SECONDS):
+        self._settings = settings
+        self._vault = vault
+        self._answer_seconds = answer_seconds
+        self._presence = Presence(settings.data_dir)
+        self._writer = Writer()
+        self._lines: dict[int, Line | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sends: set[asyncio.Task[None] | None] = set()
+        self._results: list[Result] = []
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Return when the sweep runs; raises what kept it from running."""
+        self._writer.start()
+        self._thread.start()
+        self._ready.wait()
+        if self.failure:
+            raise self.failure
+
+    def stop(self, seconds: float | None = None) -> bool:
+        """No new claims; True when what was in flight is settled, False if that took longer than `seconds`.
+
+        What is not settled then is found by the next worker and becomes unknown.
+        """
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            return False
+        self._writer.stop()
+        self._presence.leave()
+        return True
+
+    def wake(self, channel_id: int) -> None:
+        """Something of this channel is due. From any thread; harmless when there is nothing."""
+        self._loop.call_soon_threadsafe(self._wake, channel_id)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main())
+        except BaseException as error:
+            self.failure = error
+            logger.exception("the sender ended")
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _main(self) -> None:
+        self._stopping = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._key = await self._write(broadcast.installation_key)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=60)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._answer_seconds, sock_connect=10),
+        ) as self._session:
+            recorder = asyncio.create_task(self._record_forever())
+            await self._write(self._beat)
+            self._ready.set()
+            await self._sweep_until_stopped()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            recorder.cancel()
+            await self._record_all()
+            await self._write(lease.leave, self._presence.id)
+
+    async def _write(self, job: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.wrap_future(self._writer.submit(job, *args))
+
+    # The sweep
+
+    async def _sweep_until_stopped(self) -> None:
+        """Wake channels with due messages: huey's bell may be lost, this is what cannot be."""
+        beaten = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
+                    beaten = time.monotonic()
+                    await self._write(self._beat)
+                channels, due = await self._write(self._look_around)
+                for channel_id in channels:
+                    self._wake(channel_id)
+                pause = SWEEP_SECONDS if due is None else min(SWEEP_SECONDS, (due - epoch_ms() + 1) / 1000)
+            except Exception:
+                logger.exception("sweep failed, trying again")
+                pause = SWEEP_SECONDS
+            await self._sleep(self._stopping, max(0.001, pause))
+
+    def _look_around(self) -> tuple[list[int], int | None]:
+        now = epoch_ms()
+        closed = message.close_unknown(now - self._settings.unknown_window * 1000, now)
+        if closed:
+            broadcast.finish(closed, now)
+        return broadcast.channels_to_wake(now), broadcast.next_due(now)
+
+    def _beat(self) -> None:
+        now = epoch_ms()
+        lease.beat(self._presence.id, socket.gethostname(), os.getpid(), now)
+        lease.forget_workers(now - 20 * HEARTBEAT_SECONDS * 1000)
+        self._presence.tidy(broadcast.lease_holders())
+
+    def _wake(self, channel_id: int) -> None:
+        if channel_id in self._lines:
+            line = self._lines[channel_id]
+            if line:
+                line.news.set()
+        elif not self._stopping.is_set():
+            self._lines[channel_id] = None
+            task = asyncio.create_task(self._serve(channel_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # One channel
+
+    async def _serve(self, channel_id: int) -> None:
+        """Send for a channel until nothing of it is due, or another worker holds it."""
+        line: Line | None = None
+        try:
+            line = self._lines[channel_id] = await self._write(self._take_over, channel_id)
+            if line:
+                await self._drive(line)
+        except Exception:
+            logger.exception("sending for a channel failed, the sweep will try again", channel=channel_id)
+        finally:
+            if line:
+                await self._let_go(line)
+            del self._lines[channel_id]
+        if line and line.news.is_set() and not self._stopping.is_set():
+            self._wake(channel_id)
+
+    def _take_over(self, channel_id: int) -> Line | None:
+        """Take the lease; what a dead holder left in our channel is unknown from here on."""
+        now = epoch_ms()
+        row = channel.get(channel_id)
+        pace = self._pace(row)
+        dead = self._presence.dead(broadcast.lease_holders())
+        claimed_at = lease.take(channel_id, self._presence.id, pace, dead, now, now + LEASE_MS)
+        if claimed_at is None:
+            return None
+        left_behind = message.lost_by_the_dead(channel_id, now)
+        if left_behind:
+            logger.warning("messages of a dead worker are unknown", channel=channel_id, count=left_behind)
+        monotonic = time.monotonic()
+        line = Line(
+            channel_id=channel_id,
+            portfolio=row.portfolio,
+            url=f"{self._settings.graph_url}/{self._settings.graph_version}/{row.phone_number_id}/messages",
+            headers=self._headers(row),
+            window=pacing.Window(pace, monotonic),
+            seen=monotonic,
+        )
+        # The last holder may have sent up to a moment ago: its second must pass first.
+        line.window.hold(monotonic + pacing.WINDOW + pacing.GUARD - (now - claimed_at) / 1000)
+        return line
+
+    def _headers(self, row: Channel) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._vault.unlock(row.access_token)}"}
+
+    def _pace(self, row: Channel) -> float:
+        tier = pacing.known_tier(row.tier, self._settings.default_tier)
+        return pacing.pace_of(row.throughput, row.coexistence, tier, row.pace_override)
+
+    async def _drive(self, line: Line) -> None:
+        while not self._stopping.is_set():
+            if time.monotonic() - line.seen > 1 and not await self._write(self._look_again, line):
+                return
+            room = min(line.window.room(time.monotonic()), MOST_IN_FLIGHT - line.claimed)
+            if room <= 0:
+                await self._sleep(self._stopping, min(1.0, line.window.wait(time.monotonic())))
+                continue
+            batch = await self._claim(line, room)
+            if batch is None:
+                return
+            if self._stopping.is_set():
+                await self._put_back_unsent(line, batch)
+                return
+            for claimed in batch:
+                self._sends.add(asyncio.create_task(self._send(line, claimed)))
+            if not batch:
+                if not line.claimed:
+                    return
+                line.news.clear()
+                await self._sleep(line.news, 0.25)
+
+    def _look_again(self, line: Line) -> bool:
+        """Renew the lease and follow changes of pace and token; False if another worker took over."""
+        now, monotonic = epoch_ms(), time.monotonic()
+        row = channel.get(line.channel_id)
+        line.headers = self._headers(row)
+        pace = self._pace(row)
+        if pace != line.window.base:
+            line.window.set_pace(pace)
+        line.window.recover(monotonic, monotonic - line.seen)
+        line.seen = monotonic
+        return lease.renew(line.channel_id, self._presence.id, line.window.current, now + LEASE_MS)
+
+    async def _claim(self, line: Line, room: int) -> list[Claimed] | None:
+        line.window.take(room)
+        batch: list[Claimed] | None = None
+        try:
+            batch = await self._write(self._claim_now, line, room)
+        finally:
+            line.window.give_back(room - len(batch or ()))
+        if batch:
+            line.turn += 1
+            line.claimed += len(batch)
+            line.window.smooth(len(batch), time.monotonic())
+        return batch
+
+    def _claim_now(self, line: Line, room: int) -> list[Claimed] | None:
+        now = epoch_ms()
+        return message.claim(
+            line.channel_id, self._presence.id, room, line.turn, line.window.current, now, now + LEASE_MS
+        )
+
+    async def _put_back_unsent(self, line: Line, batch: list[Claimed]) -> None:
+        now = epoch_ms()
+        rows = [(m.id, m.attempt, now, None, None, now, 0) for m in batch]
+        await self._write(message.put_back, rows)
+        line.window.give_back(len(batch))
+        line.claimed -= len(batch)
+
+    async def _let_go(self, line: Line) -> None:
+        """Wait for what is in flight, then free the lease."""
+        while line.claimed > 0:
+            line.news.clear()
+            await line.news.wait()
+        await self._write(lease.release, line.channel_id, self._presence.id)
+
+    @staticmethod
+    async def _sleep(event: asyncio.Event, seconds: float) -> None:
+        """Until the event is set, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    # One message
+
+    async def _send(self, line: Line, claimed: Claimed) -> None:
+        letter = _Letter(self._compose(claimed), lambda: line.window.left(time.monotonic()))
+        try:
+            async with self._session.post(
+                line.url, data=letter, headers=line.headers, allow_redirects=False
+            ) as response:
+                verdict = verdicts.judge(response.status, await response.read())
+        except Exception as error:
+            if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
+                logger.exception("a send failed in an unforeseen way", message=claimed.id)
+            verdict = verdicts.LOST if letter.left else verdicts.UNREACHED
+        if not letter.left:
+            line.window.give_back()
+        self._react(line, verdict)
+        self._results.append(Result(line, claimed, verdict, epoch_ms()))
+        self._recorded.set()
+        self._sends.discard(asyncio.current_task())
+
+    def _compose(self, claimed: Claimed) -> bytes:
+        """The request body. Only `content` comes from outside, and it is JSON of our own making;
+        recipients have passed phone.recipient."""
+        field_name = "recipient" if phone.is_user_id(claimed.recipient) else "to"
+        return (
+            '{"messaging_product":"whatsapp","recipient_type":"individual",'
+            f'"{field_name}":"{claimed.recipient}","type":"template","template":{claimed.content},'
+            f'"biz_opaque_callback_data":"{self._key}.{claimed.id}.{claimed.attempt}"}}'
+        ).encode()
+
+    def _react(self, line: Line, verdict: Verdict) -> None:
+        """What a verdict means for the messages behind this one."""
+        now = time.monotonic()
+        if verdict.move is Move.SLOW:
+            line.window.slow(now)
+        elif verdict.move is Move.UNREACHED:
+            # Nothing left and nothing would: hold the line instead of burning tries.
+            if now >= line.held_until:
+                line.held_until = now + min(_LONGEST_HOLD, 2.0 ** min(line.unreached, 5))
+                line.window.hold(line.held_until)
+                line.unreached += 1
+        else:
+            line.unreached = 0
+
+    # The recorder
+
+    async def _record_forever(self) -> None:
+        while True:
+            await self._recorded.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._recorded.clear()
+            await self._record_all()
+
+    async def _record_all(self) -> None:
+        """Write all verdicts at hand, however long the database refuses: they are only here."""
+        results, self._results = self._results, []
+        while results:
+            try:
+                await self._write(record, results)
+                break
+            except Exception:
+                logger.exception("verdicts could not be written, trying again", count=len(results))
+                await asyncio.sleep(1)
+        for result in results:
+            result.line.claimed -= 1
+            result.line.news.set()
+
+
+def record(results: list[Result]) -> None:
+    """Settle each message as its verdict says, pause what must pause, finish what is done."""
+    now = epoch_ms()
+    sent, failed, put_back, lost, reached = [], [], [], [], []
+    pauses: dict[int, Verdict] = {}
+    for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
+        mark = (claimed.id, claimed.attempt, now)
+        error = (verdict.code or "", verdict.text or "")
+        last_try = claimed.tries + 1 >= MOST_TRIES
+        if verdict.move is Move.SENT:
+            sent.append((*mark, verdict.wamid or "", at))
+            reached.append((line.portfolio, claimed.recipient, at))
+        elif verdict.move is Move.LOST:
+            lost.append((*mark, *error))
+            reached.append((line.portfolio, claimed.recipient, at))
+        elif verdict.move is Move.FAIL or (verdict.move in (Move.RETRY, Move.PAIR) and last_try):
+            failed.append((*mark, *error))
+        else:
+            put_back.append((*mark, *error, at + _delay(claimed, verdict), _cost(verdict)))
+        if verdict.move is Move.PAUSE:
+            pauses[claimed.broadcast_id] = verdict
+    message.sent(sent)
+    message.failed(failed)
+    message.put_back(put_back)
+    message.lost(lost)
+    message.reached(reached)
+    for broadcast_id, verdict in pauses.items():
+        detail = f"{verdict.code}: {verdict.text}"
+        if broadcast.pause(broadcast_id, verdict.reason or "paused", detail, now):
+            logger.warning("broadcast paused", broadcast=broadcast_id, reason=verdict.reason, detail=detail)
+    broadcast.finish({r.message.broadcast_id for r in results}, now)
+
+
+def _cost(verdict: Verdict) -> int:
+    """Whether being put back uses up a try: throttling and an unreachable Graph do not."""
+    return int(verdict.move in (Move.RETRY, Move.PAIR))
+
+
+def _delay(claimed: Claimed, verdict: Verdict) -> int:
+    """Milliseconds until a message that was put back may be claimed again."""
+    if verdict.move is Move.RETRY:
+        return pacing.backoff(claimed.tries + 1, random.random())
+    if verdict.move is Move.PAIR:
+        return pacing.pair_backoff(claimed.tries)
+    if verdict.move is Move.PAUSE:
+        return 0
+    return 1000

@@ -1,0 +1,81 @@
+"""huey: the bell that rings when a broadcast is due, and the chores.
+
+Never the truth: huey deletes a task before it runs. What is due stands in our own tables, and the
+sender's sweep finds it without any bell.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from huey import crontab
+from huey.consumer import Consumer
+from huey.contrib.sql_huey import SqlHuey
+from peewee import Database
+
+from broadcaster import log
+from broadcaster.sender import epoch_ms
+from broadcaster.store import broadcast
+
+DAY = 86_400_000
+_HEALTH_SECONDS = 10
+
+logger = log.get(__name__)
+
+
+class Bell:
+    """Rings a channel at a time; the ringing is stored with the caller's transaction."""
+
+    def __init__(self, database: Database, wake: Callable[[int], None] | None = None):
+        """`wake` is called in the worker when a channel's time has come; others only store."""
+        self.huey = SqlHuey("broadcaster", database=database, results=False)
+
+        @self.huey.task(name="start")
+        def start(channel_id: int) -> None:
+            if wake:
+                wake(channel_id)
+
+        @self.huey.periodic_task(crontab(minute="17"), name="forget_keys")
+        def forget_keys() -> None:
+            broadcast.forget_keys(epoch_ms() - DAY)
+
+        self._start = start
+
+    def ring(self, channel_id: int, due_at: int | None) -> str:
+        """Wake the channel's sender at `due_at` (epoch ms), or now; returns the task's id."""
+        eta = None if due_at is None else datetime.fromtimestamp(due_at / 1000, UTC)
+        task = self._start.s(channel_id, eta=eta)
+        self.huey.enqueue(task)
+        return str(task.id)
+
+
+class _EmbeddedConsumer(Consumer):
+    """huey's consumer inside a process whose signals are somebody else's."""
+
+    def _set_signal_handlers(self) -> None:
+        pass
+
+
+class Clock:
+    """huey's consumer with its scheduler, from start() to stop()."""
+
+    def __init__(self, bell: Bell):
+        # One worker thread: bells and chores are short, and every idle poll takes the write lock.
+        self._consumer: Any = _EmbeddedConsumer(
+            bell.huey, workers=1, initial_delay=0.1, max_delay=0.25, scheduler_interval=1, shutdown_timeout=5
+        )
+        self._stopped = threading.Event()
+        self._watch = threading.Thread(target=self._watch_health, name="huey-health", daemon=True)
+
+    def start(self) -> None:
+        self._consumer.start()
+        self._watch.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._consumer.stop(graceful=True)
+
+    def _watch_health(self) -> None:
+        while not self._stopped.wait(_HEALTH_SECONDS):
+            self._consumer.check_worker_health()
