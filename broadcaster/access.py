@@ -1,0 +1,68 @@
+"""Who may do what: API tokens and their scopes."""
+
+from dataclasses import dataclass
+
+from broadcaster import vault
+from broadcaster.errors import Faults, Forbidden, Invalid, Unauthorized
+from broadcaster.models import Token
+from broadcaster.store import token as tokens
+
+SCOPES = (
+    "broadcasts:write", "broadcasts:read", "messages:send", "messages:bulk", "templates:read",
+    "channels:read", "webhooks:manage", "admin",
+)  # fmt: skip
+PREFIX = "bc"
+DAY = 86_400_000
+_NOTE_EVERY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever holds the token of a request."""
+
+    token_id: str
+    name: str
+    scopes: frozenset[str]
+
+    def require(self, scope: str) -> None:
+        """Raises Forbidden if the token has neither the scope nor `admin`."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise Forbidden(f"the token lacks the scope {scope}")
+
+
+def authenticate(presented: str | None, now: int) -> Caller:
+    """The holder of a token; raises Unauthorized for none, an unknown, a revoked or an expired one."""
+    if not presented:
+        raise Unauthorized("send a token as Authorization: Bearer ... or X-API-Key: ...")
+    row = _known(presented)
+    if row is None:
+        raise Unauthorized("the token is not valid")
+    if row.revoked_at is not None:
+        raise Unauthorized("the token was revoked")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise Unauthorized("the token has expired")
+    if row.used_at is None or now - row.used_at > _NOTE_EVERY_MS:
+        tokens.note_use(row.id, now)
+    return Caller(row.id, row.name, frozenset(row.scopes.split()))
+
+
+def create_token(name: str, scopes: list[str], days: int | None, now: int) -> str:
+    """A new token, told this once; raises Invalid for an unknown scope."""
+    faults = Faults()
+    for scope in scopes:
+        if scope not in SCOPES:
+            faults.add("scope", f'there is no scope "{scope}"; there are {", ".join(SCOPES)}')
+    if faults:
+        raise Invalid(faults)
+    token, token_id = vault.new_token(PREFIX)
+    expires_at = None if days is None else now + days * DAY
+    tokens.add(token_id, name, vault.hashed(token), scopes, now, expires_at)
+    return token
+
+
+def _known(presented: str) -> Token | None:
+    token_id = vault.token_id(presented) if presented.isascii() else None
+    row = tokens.find(token_id) if token_id else None
+    # An unknown id is compared all the same, so that its answer takes as long as a wrong secret's.
+    expected = row.hash if row else vault.hashed("")
+    return row if vault.same(vault.hashed(presented), expected) else None

@@ -1,0 +1,5 @@
+"""Our own API: JSON, camelCase, RFC 3339 times, RFC 9457 problems."""
+
+from broadcaster.api.resources import add_routes
+
+__all__ = ["add_routes"]

@@ -1,0 +1,71 @@
+"""The WSGI application: one routes table for all faces."""
+
+from typing import Any
+
+import falcon
+
+from broadcaster import api, broadcasts, http, log
+from broadcaster.config import Settings
+from broadcaster.errors import BroadcasterError, Invalid
+from broadcaster.sender import epoch_ms
+from broadcaster.store import database
+from broadcaster.tasks import Bell
+
+logger = log.get(__name__)
+
+
+def make_app(settings: Settings, bell: Bell) -> falcon.App:
+    """The application over the open database; `bell` is rung for what it accepts."""
+    app = falcon.App()
+    # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(BroadcasterError, _refused)
+    api.add_routes(app, http.Context(settings, bell))
+    app.add_route("/healthz", _Alive())
+    app.add_route("/readyz", _Ready())
+    return app
+
+
+class _Alive:
+    """The web process answers."""
+
+    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+        http.answer(response, {"status": "ok"})
+
+
+class _Ready:
+    """Broadcasts can be accepted and sent: 200, or 503 with what is missing."""
+
+    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+        checks = broadcasts.is_ready(epoch_ms())
+        ready = all(checks.values())
+        document = {"status": "ready" if ready else "not ready", "checks": checks}
+        http.answer(response, document, 200 if ready else 503)
+
+
+def _refused(
+    _request: falcon.Request, response: falcon.Response, error: BroadcasterError, _params: Any
+) -> None:
+    faults = error.faults if isinstance(error, Invalid) else None
+    http.answer_problem(response, http.problem(http.status_of(error), str(error), faults))
+
+
+def _unexpected(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
+    if isinstance(error, falcon.HTTPError):
+        _serialize(request, response, error)
+        return
+    logger.error("request failed", method=request.method, path=request.path, exc_info=error)
+    if database.is_trouble(error):
+        response.set_header("Retry-After", "5")
+        http.answer_problem(response, http.problem(503, "the database cannot be used at the moment"))
+        return
+    http.answer_problem(response, http.problem(500, "something went wrong here; the log says what"))
+
+
+def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+    for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
+        response.set_header(name, value)
+    details = {404: "there is nothing at this path", 405: "this path does not take this method"}
+    detail = error.description or details.get(error.status_code) or error.title
+    http.answer_problem(response, http.problem(error.status_code, detail))

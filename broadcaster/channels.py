@@ -1,0 +1,67 @@
+"""The door for channels: bringing in a number and its templates from Graph."""
+
+from typing import Any
+
+from broadcaster import wire
+from broadcaster.config import Settings
+from broadcaster.errors import NotFound
+from broadcaster.graph import Graph
+from broadcaster.models import Channel
+from broadcaster.store import channel as channels
+from broadcaster.store import template as definitions
+from broadcaster.vault import Vault
+
+
+def add(
+    phone_number_id: str,
+    waba_id: str,
+    access_token: str,
+    settings: Settings,
+    vault: Vault,
+    now: int,
+    pace: float | None = None,
+    portfolio: str | None = None,
+) -> tuple[Channel, int]:
+    """Read the number and its templates from Graph and keep them; again: bring them up to date.
+
+    Without a portfolio the business account stands for it. Pace and portfolio given before stay.
+    Returns the channel and how many templates it has; raises GraphError.
+    """
+    graph = Graph(settings.graph_url, settings.graph_version, access_token)
+    facts = graph.number(phone_number_id)
+    found = graph.templates(waba_id)
+    known = channels.find(phone_number_id)
+    kept: dict[str, Any] = {"portfolio": portfolio or (known.portfolio if known else waba_id)}
+    if pace is not None:
+        kept["pace_override"] = pace
+    row = channels.save(
+        {
+            "phone_number_id": phone_number_id,
+            "waba_id": waba_id,
+            "access_token": vault.lock(access_token),
+            **kept,
+            **facts,
+        },
+        now,
+    )
+    return row, _keep_templates(waba_id, found, now)
+
+
+def sync(phone_number_id: str, settings: Settings, vault: Vault, now: int) -> tuple[Channel, int]:
+    """Read a known channel anew with the token it has; raises NotFound and GraphError."""
+    row = get(phone_number_id)
+    token = vault.unlock(row.access_token)
+    return add(phone_number_id, row.waba_id, token, settings, vault, now)
+
+
+def get(phone_number_id: str) -> Channel:
+    """Raises NotFound."""
+    row = channels.find(phone_number_id)
+    if row is None:
+        raise NotFound(f'there is no channel "{phone_number_id[:40]}"')
+    return row
+
+
+def _keep_templates(waba_id: str, found: list[dict[str, Any]], now: int) -> int:
+    rows = [{**row, "components": wire.dumps(row["components"])} for row in found]
+    return definitions.replace_all(waba_id, rows, now)

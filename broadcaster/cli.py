@@ -1,0 +1,545 @@
+"""The command line."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broadcaster import (
+    __version__,
+    access,
+    broadcasts,
+    channels,
+    config,
+    log,
+    server,
+    wire,
+)
+from broadcaster.api import answers, shapes
+from broadcaster.broadcasts import Spec
+from broadcaster.config import Settings
+from broadcaster.errors import (
+    BroadcasterError,
+    Faults,
+    Invalid,
+    Malformed,
+    Misconfigured,
+)
+from broadcaster.sender import epoch_ms
+from broadcaster.show import out, print_document, print_rows, watch_progress
+from broadcaster.store import channel as channel_rows
+from broadcaster.store import template as template_rows
+from broadcaster.store import token as token_rows
+from broadcaster.tasks import Bell
+
+
+class Installation:
+    """The installation a command works on, opened when it is first needed."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = config.load()
+        self.database, self.vault = server.open_installation(self.settings)
+        self.bell = Bell(self.database)
+
+
+def main() -> None:
+    """The console script: one sentence on stderr and exit code 1 for what a person can mend."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Invalid as error:
+        for fault in error.faults.shown:
+            click.echo(f"{fault.field}: {fault.message}", err=True)
+        if error.faults.count > len(error.faults.shown):
+            click.echo(f"{error.faults.count} faults in all", err=True)
+        sys.exit(1)
+    except BroadcasterError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Send WhatsApp broadcasts from one machine, and always know where every recipient stands."""
+
+
+def _with_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+def _installed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand the command its installation as first argument."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        return command(Installation(), *args, **options)
+
+    return wrapped
+
+
+# Processes
+
+
+def _run(web: bool, worker: bool) -> None:
+    settings = config.load()
+    log.set_up(settings.log_level)
+    server.run(settings, web=web, worker=worker)
+
+
+@cli.command()
+def run() -> None:
+    """Run web and worker in one process, the usual way.
+
+    Example: BROADCASTER_PORT=9000 broadcaster run
+    """
+    _run(web=True, worker=True)
+
+
+@cli.command()
+def web() -> None:
+    """Run the web half alone, beside `broadcaster worker`."""
+    _run(web=True, worker=False)
+
+
+@cli.command()
+def worker() -> None:
+    """Run the sending half alone, beside `broadcaster web`."""
+    _run(web=False, worker=True)
+
+
+@cli.command()
+@click.option("--port", default=8090, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--latency", default=50, show_default=True, help="Milliseconds until an answer.")
+@click.option("--throughput", default=0.0, help="Messages a sliding second before 130429; 0 for no limit.")
+def sandbox(port: int, latency: int, throughput: float) -> None:
+    """Run a local stand-in for Meta's Graph API, to try everything without an account.
+
+    Example: broadcaster sandbox --port 8090 --latency 100
+    """
+    from broadcaster.sandbox.server import serve
+
+    serve("127.0.0.1", port, latency / 1000, throughput)
+
+
+@cli.command()
+def demo() -> None:
+    """Start sandbox and server in a temporary directory, send a sample broadcast and check its counters."""
+    from broadcaster.demo import run_demo
+
+    sys.exit(run_demo(out))
+
+
+# Channels and templates
+
+
+@cli.group()
+def channel() -> None:
+    """The numbers that send."""
+
+
+@channel.command("add")
+@click.argument("phone_number_id")
+@click.option("--waba-id", required=True, help="The WhatsApp business account the number belongs to.")
+@click.option("--access-token", required=True, help="Meta's token; - reads it from standard input.")
+@click.option(
+    "--pace", type=click.FloatRange(min=0, min_open=True), help="Messages a second, overrides Meta's tier."
+)
+@click.option("--portfolio", help="Numbers of one portfolio share its allowance.")
+@_with_json
+@_installed
+def channel_add(
+    here: Installation,
+    phone_number_id: str,
+    waba_id: str,
+    access_token: str,
+    pace: float | None,
+    portfolio: str | None,
+    as_json: bool,
+) -> None:
+    """Add a number, or bring it up to date: reads it and its templates from Graph.
+
+    Example: broadcaster channel add 813497231850626 --waba-id 102290129340398 --access-token - < token.txt
+    """
+    if access_token == "-":
+        access_token = sys.stdin.read().strip()
+    if not access_token:
+        raise click.UsageError("the access token is empty")
+    row, count = channels.add(
+        phone_number_id, waba_id, access_token, here.settings, here.vault, epoch_ms(), pace, portfolio
+    )
+    _print_channel(here.settings, row, count, as_json)
+
+
+@channel.command("sync")
+@click.argument("phone_number_id", required=False)
+@_with_json
+@_installed
+def channel_sync(here: Installation, phone_number_id: str | None, as_json: bool) -> None:
+    """Read one channel, or all, and their templates from Graph anew."""
+    ids = (
+        [phone_number_id] if phone_number_id else [row.phone_number_id for row in channel_rows.all_channels()]
+    )
+    for one in ids:
+        row, count = channels.sync(one, here.settings, here.vault, epoch_ms())
+        _print_channel(here.settings, row, count, as_json)
+
+
+@channel.command("list")
+@_with_json
+@_installed
+def channel_list(here: Installation, as_json: bool) -> None:
+    """Show the numbers that send, with their tiers and paces."""
+    rows = [answers.channel(row, here.settings) for row in channel_rows.all_channels()]
+    columns = ("id", "displayPhoneNumber", "verifiedName", "status", "qualityRating", "tier", "pace")
+    print_rows(rows, columns, as_json)
+
+
+@channel.command("remove")
+@click.argument("phone_number_id")
+@_installed
+def channel_remove(here: Installation, phone_number_id: str) -> None:
+    """Forget a number that no broadcast ever used."""
+    row = channels.get(phone_number_id)
+    if not channel_rows.remove(row.id):
+        raise Misconfigured(f"channel {phone_number_id} has broadcasts, which keep it on record")
+    click.echo(f"channel {phone_number_id} removed")
+
+
+def _print_channel(settings: Settings, row: Any, count: int, as_json: bool) -> None:
+    document = answers.channel(row, settings) | {"templates": count}
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    click.echo(
+        f"channel {row.phone_number_id} ({row.display_phone_number or 'number unknown'}): "
+        f"{document['tier']}, {document['pace']} messages a second, {count} templates"
+    )
+
+
+@cli.group()
+def template() -> None:
+    """The templates Meta approved."""
+
+
+@template.command("list")
+@_with_json
+@_installed
+def template_list(here: Installation, as_json: bool) -> None:
+    """Show all templates with the variables they ask for."""
+    rows = [answers.template(row) for row in template_rows.page(None, None, 0, 100_000)]
+    shown = rows if as_json else [row | {"variables": _slot_names(row["variables"])} for row in rows]
+    print_rows(shown, ("name", "language", "status", "category", "variables"), as_json)
+
+
+@template.command("show")
+@click.argument("name")
+@click.argument("language")
+@_with_json
+@_installed
+def template_show(here: Installation, name: str, language: str, as_json: bool) -> None:
+    """Show one template: its texts and what each of its slots takes.
+
+    Example: broadcaster template show order_update en
+    """
+    found = [row for row in template_rows.page(None, name, 0, 1000) if row.language == language]
+    if not found:
+        raise Misconfigured(f'there is no template "{name}" in {language}; `template list` shows all')
+    document = answers.template(found[0])
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    click.echo(f"{name} ({language}), {document['status']}, {document['category']}")
+    for component in document["components"]:
+        text = component.get("text") or component.get("format") or ""
+        labels = ", ".join(button.get("text", button["type"]) for button in component.get("buttons", []))
+        click.echo(f"  {component['type']}: {text or labels}")
+    print_rows(document["variables"], ("component", "key", "type", "required"), False)
+
+
+def _slot_names(slots: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{slot['component']} {slot['key']}" for slot in slots)
+
+
+# Tokens
+
+
+@cli.group()
+def token() -> None:
+    """The tokens programs use to call the API."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help=f"One of {', '.join(access.SCOPES)}; repeatable."
+)
+@click.option("--expires-in", "days", type=click.IntRange(1, 36_500), metavar="DAYS")
+@_installed
+def token_create(_here: Installation, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Make a token and print it, this once.
+
+    Example: broadcaster token create crm --scope broadcasts:write --scope broadcasts:read
+    """
+    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms()))
+
+
+@token.command("list")
+@_with_json
+@_installed
+def token_list(_here: Installation, as_json: bool) -> None:
+    """Show the tokens: names, scopes and ends, never the tokens themselves."""
+    rows = [
+        {
+            "id": row.id,
+            "name": row.name,
+            "scopes": row.scopes.split() if as_json else row.scopes,
+            "createdAt": wire.format_time(row.created_at),
+            "expiresAt": wire.format_time(row.expires_at),
+            "revokedAt": wire.format_time(row.revoked_at),
+            "usedAt": wire.format_time(row.used_at),
+        }
+        for row in token_rows.all_tokens()
+    ]
+    print_rows(rows, ("id", "name", "scopes", "expiresAt", "revokedAt", "usedAt"), as_json)
+
+
+@token.command("revoke")
+@click.argument("token_id")
+@_installed
+def token_revoke(_here: Installation, token_id: str) -> None:
+    """End a token for good, by the id `token list` shows."""
+    if not token_rows.revoke(token_id, epoch_ms()):
+        raise Misconfigured(f'no valid token has the id "{token_id}"; `token list` shows all')
+    click.echo(f"token {token_id} revoked")
+
+
+# Broadcasts
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--channel", "channel_id", help="Meta's phone_number_id; required for CSV.")
+@click.option("--template", "template_name", help="Required for CSV.")
+@click.option("--language", help="Language code of the template.")
+@click.option("--schedule-at", help="Time with zone, like 2026-06-10T07:00:00Z.")
+@click.option("--title")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, store nothing.")
+@click.option("--watch", is_flag=True, help="Stay and show the progress.")
+@_with_json
+@_installed
+def send(
+    here: Installation,
+    file: Path,
+    channel_id: str | None,
+    template_name: str | None,
+    language: str | None,
+    schedule_at: str | None,
+    title: str | None,
+    dry_run: bool,
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """Accept a broadcast from a CSV (columns `to` and one a variable) or a JSON request.
+
+    A column named like a variable fills it; `header` fills the header and `button.0` the first button.
+
+    Example: broadcaster send customers.csv --channel 813497231850626 --template order_update --language en
+    """
+    now = epoch_ms()
+    faults = Faults()
+    raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    document: dict[str, Any] = {}
+    if file.suffix == ".json":
+        document = _read_json(raw)
+    else:
+        document["recipients"] = _read_csv(raw, faults)
+    given = {"channel": channel_id, "scheduleAt": schedule_at, "title": title}
+    document |= {key: value for key, value in given.items() if value is not None}
+    named = {"name": template_name, "language": language}
+    if any(named.values()):
+        document["template"] = dict(document.get("template", {})) | {k: v for k, v in named.items() if v}
+    spec: Spec = shapes.spec(document, faults)
+    plan = broadcasts.plan(spec, faults, here.settings, now)
+    if dry_run:
+        print_document(answers.plan(plan, here.settings, now), as_json)
+        return
+    answer, _ = broadcasts.submit(
+        plan, here.bell, here.settings, lambda progress: wire.dumps(answers.broadcast(progress)), now
+    )
+    accepted = json.loads(answer)
+    if as_json:
+        click.echo(answer)
+    else:
+        stats = accepted["stats"]
+        click.echo(
+            f"{accepted['id']}: {stats['total']} messages accepted, {accepted['duplicates']} duplicates"
+        )
+    if watch:
+        _watch(here, accepted["id"])
+
+
+@cli.command("list")
+@click.option(
+    "--status",
+    type=click.Choice(
+        ["scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled"]
+    ),
+)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@_with_json
+@_installed
+def list_broadcasts(here: Installation, status: str | None, limit: int, as_json: bool) -> None:
+    """Show the latest broadcasts with their counters."""
+    found = [answers.broadcast(p) for p in broadcasts.page(status, None, limit, here.settings, epoch_ms())]
+    rows = found if as_json else [row | row["stats"] | {"template": row["template"]["name"]} for row in found]
+    columns = (
+        "id",
+        "title",
+        "status",
+        "template",
+        "createdAt",
+        "pending",
+        "success",
+        "failed",
+        "cancelled",
+        "total",
+    )
+    print_rows(rows, columns, as_json)
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@click.option("--watch", is_flag=True, help="Stay until it is over.")
+@_with_json
+@_installed
+def status(here: Installation, broadcast_id: str, watch: bool, as_json: bool) -> None:
+    """Show where a broadcast stands and, if it waits, why."""
+    if watch:
+        _watch(here, broadcast_id)
+    print_document(_answer(here, broadcast_id), as_json)
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@_with_json
+@_installed
+def stop(here: Installation, broadcast_id: str, as_json: bool) -> None:
+    """Cancel everything that has not left yet. This cannot be undone."""
+    document = answers.stopped(broadcasts.stop(broadcast_id, here.settings, epoch_ms()))
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    numbers = document["stopped"]
+    click.echo(f"stopped: {numbers['cancelled']} cancelled, {numbers['inFlight']} were already on their way")
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@_with_json
+@_installed
+def pause(here: Installation, broadcast_id: str, as_json: bool) -> None:
+    """Hold a broadcast back until it is resumed."""
+    print_document(answers.broadcast(broadcasts.pause(broadcast_id, here.settings, epoch_ms())), as_json)
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@_with_json
+@_installed
+def resume(here: Installation, broadcast_id: str, as_json: bool) -> None:
+    """Let a paused broadcast go on."""
+    document = answers.broadcast(broadcasts.resume(broadcast_id, here.bell, here.settings, epoch_ms()))
+    print_document(document, as_json)
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@click.option("--failed", is_flag=True, help="Only the failed messages.")
+@_installed
+def export(_here: Installation, broadcast_id: str, failed: bool) -> None:
+    """Write the messages of a broadcast as CSV to standard output.
+
+    Example: broadcaster export 7c9e6679-7425-40de-944b-e07fc1f90ae7 --failed > failed.csv
+    """
+    filters = {"state": "failed"} if failed else {}
+    header, after = True, 0
+    while True:
+        rows = broadcasts.messages(broadcast_id, filters, after, 500)
+        click.echo(answers.message_rows(rows, header), nl=False)
+        if len(rows) < 500:
+            return
+        header, after = False, rows[-1].id
+
+
+# Reading recipients
+
+
+def _read_json(raw: bytes) -> dict[str, Any]:
+    document = wire.loads(raw)
+    if not isinstance(document, dict):
+        raise Malformed("the file must hold one JSON object")
+    return document
+
+
+def _read_csv(raw: bytes, faults: Faults) -> list[dict[str, Any]]:
+    """Rows of a CSV with a header, comma or semicolon, with or without byte order mark."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Malformed("the file is not UTF-8: save it as CSV UTF-8") from None
+    first_line = text.partition("\n")[0]
+    delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    header = [name.strip() for name in next(reader, [])]
+    if "to" not in header:
+        raise Malformed('the first row must name the columns, one of them "to"')
+    recipients = []
+    try:
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != len(header):
+                faults.add(f"row {reader.line_num}", f"has {len(row)} cells, the header has {len(header)}")
+                continue
+            recipients.append(_recipient(dict(zip(header, row, strict=True))))
+    except csv.Error as error:
+        faults.add(f"row {reader.line_num}", str(error))
+    return recipients
+
+
+def _recipient(row: dict[str, str]) -> dict[str, Any]:
+    to = row.pop("to")
+    header = row.pop("header", None)
+    buttons = {key.removeprefix("button."): row.pop(key) for key in list(row) if key.startswith("button.")}
+    components: list[dict[str, Any]] = []
+    if header is not None:
+        components.append({"type": "HEADER", "parameters": [header]})
+    if row:
+        components.append({"type": "BODY", "parameters": row})
+    if buttons:
+        components.append({"type": "BUTTONS", "parameters": buttons})
+    return {"to": to, "variables": components} if components else {"to": to}
+
+
+def _watch(here: Installation, broadcast_id: str) -> None:
+    """A bar until the broadcast is over; Ctrl-C leaves it running."""
+    watch_progress(out, lambda: _answer(here, broadcast_id))
+
+
+def _answer(here: Installation, broadcast_id: str) -> dict[str, Any]:
+    return answers.broadcast(broadcasts.progress(broadcast_id, here.settings, epoch_ms()))

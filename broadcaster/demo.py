@@ -1,0 +1,70 @@
+"""The demo: a sample broadcast through a whole installation, checked against what the sandbox counted."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from broadcaster import stand
+from broadcaster.show import watch_progress
+
+SAMPLE = Path(__file__).with_name("samples") / "broadcast.json"
+CHANNEL = "100000000000001"
+FINAL_REFUSALS = ("100", "131026", "131049")
+"""Codes of the sample that the sandbox gives once and for all; it withdraws the others."""
+
+
+def run_demo(console: Console) -> int:
+    """Run it all in a temporary directory; 0 if our counters are the sandbox's, 1 if not."""
+    with tempfile.TemporaryDirectory(prefix="broadcaster-demo-") as folder:
+        console.print("Starting a sandbox in place of Meta's Graph API ...")
+        with stand.sandbox(Path(folder)) as graph_url:
+            # Sends that lost their answer are given up after seconds here, not a quarter of an hour.
+            here = stand.Installation(Path(folder), graph_url, unknown_window="5")
+            console.print("Adding a channel and a token, starting the server ...")
+            here.add_channel(CHANNEL)
+            server = here.start()
+            try:
+                return _send_sample(console, here, graph_url)
+            finally:
+                server.stop()
+
+
+def _send_sample(console: Console, here: stand.Installation, graph_url: str) -> int:
+    sample = json.loads(SAMPLE.read_text())
+    accepted = here.ask("POST", "/v1/broadcasts", json=sample)
+    console.print(f"Accepted {accepted['stats']['total']} messages as broadcast {accepted['id']}.")
+    path = f"/v1/broadcasts/{accepted['id']}"
+    done = watch_progress(console, lambda: here.ask("GET", path))
+    _show_failures(console, here, path)
+    return _compare(console, done, stand.sandbox_report(graph_url))
+
+
+def _show_failures(console: Console, here: stand.Installation, path: str) -> None:
+    failures = here.ask("GET", f"{path}/messages", params={"state": "failed", "limit": "1000"})["data"]
+    table = Table("to", "code", "reason", title="Failed", title_justify="left", box=None, header_style="bold")
+    for row in failures:
+        table.add_row(row["to"], row["error"]["code"], row["error"]["message"])
+    console.print(table)
+
+
+def _compare(console: Console, done: dict[str, Any], report: dict[str, Any]) -> int:
+    """Hold our final counters against what the sandbox saw."""
+    refused = sum(report["refused"].get(code, 0) for code in FINAL_REFUSALS)
+    rows = [
+        ("sent and answered", done["stats"]["success"], report["answered"]),
+        ("refused, or no answer came", done["stats"]["failed"], refused + report["unanswered"]),
+        ("all", done["stats"]["total"], report["accepted"] + refused),
+        ("sent twice", 0, report["duplicates"]),
+        ("still pending", done["stats"]["pending"], 0),
+    ]
+    table = Table("", "our counters", "the sandbox's", box=None, header_style="bold")
+    for name, ours, theirs in rows:
+        table.add_row(name, str(ours), str(theirs))
+    console.print(table)
+    same = all(ours == theirs for _, ours, theirs in rows)
+    console.print("The counters agree." if same else "THE COUNTERS DO NOT AGREE.")
+    return 0 if same else 1

@@ -1,0 +1,189 @@
+"""The processes: web, worker, and both in one; starting, and stopping without losing anything."""
+
+import gc
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from peewee import Database
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from broadcaster import http, log
+from broadcaster.app import make_app
+from broadcaster.config import Settings
+from broadcaster.errors import Misconfigured
+from broadcaster.sender import Sender
+from broadcaster.store import database
+from broadcaster.tasks import Bell, Clock
+from broadcaster.vault import Vault, open_vault
+
+STOP_SECONDS = 33
+"""A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
+_WEB_THREADS = 8
+_LARGEST_UPLOAD = 32 * 1024 * 1024
+_OPEN_FILES = 65_536
+
+logger = log.get(__name__)
+
+
+def open_installation(settings: Settings) -> tuple[Database, Vault]:
+    """The database, migrated, and the vault of an installation; raises Misconfigured."""
+    # huey's times are naive underneath: in another zone a task of a lost hour would ring late.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    os.umask(0o077)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    opened = database.open(settings.database)
+    database.migrate(opened)
+    return opened, open_vault(settings.data_dir)
+
+
+def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
+    """Run the halves asked for until SIGTERM or SIGINT; raises Misconfigured if they cannot start."""
+    stopping = threading.Event()
+    opened, vault = open_installation(settings)
+    _raise_open_files()
+    sender = Sender(settings, vault) if worker else None
+    bell = Bell(opened, sender.wake if sender else None)
+    server = Server(settings, bell) if web else None
+    clock = Clock(bell) if worker else None
+
+    def stop(*_: Any) -> None:
+        stopping.set()
+        if server:
+            server.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if sender and clock:
+        _calm_the_collector()
+        sender.start()
+        clock.start()
+        logger.info("worker ready")
+
+    def healthy() -> bool:
+        return not stopping.is_set() and (sender is None or sender.alive)
+
+    if server:
+        logger.info("web ready", url=server.url)
+        server.serve_while(healthy)
+    while healthy():
+        stopping.wait(1)
+    _stop(server, sender, clock)
+    if sender and sender.failure:
+        raise Misconfigured("the sender ended unexpectedly; the log says why")
+    logger.info("stopped")
+
+
+def _stop(server: "Server | None", sender: Sender | None, clock: Clock | None) -> None:
+    logger.info("stopping")
+    deadline = time.monotonic() + STOP_SECONDS
+    draining = threading.Thread(target=server.drain, args=(STOP_SECONDS,)) if server else None
+    if draining:
+        draining.start()
+    if clock:
+        clock.stop()
+    if sender and not sender.stop(STOP_SECONDS):
+        logger.warning("messages in flight were given up, the next start makes them unknown")
+    if draining:
+        draining.join(max(0.0, deadline - time.monotonic()))
+
+
+def _calm_the_collector() -> None:
+    """Thousands of short-lived tasks a second make the default thresholds cost a sixth of the CPU."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+def _raise_open_files() -> None:
+    """Allow as many connections as a full pool and many idle clients need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class _ProblemTask(ErrorTask):
+    """waitress's own refusals (bad syntax, too large a body) as problem documents."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = json.dumps(http.problem(error.code, error.body)).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", http.PROBLEM_TYPE))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):
+    error_task_class = _ProblemTask
+
+
+class Server(TcpWSGIServer):
+    """waitress with its loop in our hands, so that a stop lets answers finish."""
+
+    channel_class = _Channel
+
+    def __init__(self, settings: Settings, bell: Bell):
+        adjustments = Adjustments(
+            listen=_listen(settings.host, settings.port),
+            threads=_WEB_THREADS,
+            ident=None,
+            connection_limit=2000,
+            channel_timeout=60,
+            max_request_body_size=_LARGEST_UPLOAD,
+            max_request_header_size=65_536,
+            # select() ends at 1,024 descriptors, and with it the process.
+            asyncore_use_poll=True,
+            clear_untrusted_proxy_headers=True,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(_WEB_THREADS)
+        try:
+            super().__init__(
+                make_app(settings, bell),
+                dispatcher=dispatcher,
+                adj=adjustments,
+                sockinfo=adjustments.listen[0],
+            )
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+            ) from None
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
+        return f"http://{host}:{self.effective_port}"
+
+    def serve_while(self, healthy: Callable[[], bool]) -> None:
+        while healthy():
+            wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+
+    def drain(self, seconds: float) -> None:
+        """Take no new connections, let every request under way be answered, then close."""
+        deadline = time.monotonic() + seconds
+        self.accepting = False
+        self.del_channel()
+        self.socket.close()
+        while time.monotonic() < deadline and any(map(_is_busy, list(self.active_channels.values()))):
+            wasyncore.loop(timeout=0.05, map=self._map, use_poll=True, count=1)
+        self.task_dispatcher.shutdown()
+
+
+def _is_busy(channel: HTTPChannel) -> bool:
+    return bool(channel.requests or channel.total_outbufs_len)
+
+
+def _listen(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,91 @@
+"""Tables and progress on a terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+_POLL_SECONDS = 0.5
+_FILE_WIDTH = 200
+
+# Nothing from outside is markup, and a file gets whole lines instead of a terminal's 80 columns.
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+
+
+def print_document(document: dict[str, Any], as_json: bool) -> None:
+    """One thing, a line a field; fields without a value are left out."""
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in document.items():
+        if value is not None:
+            table.add_row(key, _cell(value))
+    out.print(table)
+
+
+def print_rows(rows: list[dict[str, Any]], columns: Iterable[str], as_json: bool) -> None:
+    """Many things, a line each."""
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        # An id cut short is of no use to the next command.
+        table.add_column(column, no_wrap=column == "id")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    out.print(table)
+
+
+def watch_progress(console: Console, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A bar over the answers of `ask` until the broadcast has ended; returns the last answer."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("queued", total=None, note="")
+        while True:
+            document = ask()
+            stats = document["stats"]
+            bar.update(
+                task,
+                description=document["status"],
+                total=stats["total"],
+                completed=stats["total"] - stats["pending"],
+                note=_note(document),
+            )
+            if document["finishedAt"]:
+                return document
+            time.sleep(_POLL_SECONDS)
+
+
+def _note(document: dict[str, Any]) -> str:
+    stats, waiting = document["stats"], document["whyWaiting"]
+    note = f"{stats['success']} sent, {stats['failed']} failed"
+    if document["unknown"]:
+        note += f", {document['unknown']} unknown"
+    if waiting and waiting["reason"] != "pace":
+        note += f", waiting: {waiting['detail'] or waiting['reason']}"
+    return note
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    return str(value)
