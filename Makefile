@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUFF := $(BIN)/ruff check --line-length 110 --target-version py311 \
-	--select E,F,I,B,UP,SIM,RUF,S,C90 --ignore S101,S105,S311,S603,S607,S608,RUF012,UP042,B008
+	--select E,F,I,B,UP,SIM,RUF,S,C90 --ignore S101,S105,S106,S311,S603,S607,S608,RUF012,UP042,B008
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint format bench clean
 
 .venv/ready: setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,10 @@ lint: .venv/ready
 	$(RUFF) broadcaster tests benchmarks setup.py
 	$(BIN)/ruff format --check --line-length 110 broadcaster tests benchmarks setup.py
 	$(BIN)/mypy
+
+format: .venv/ready
+	$(RUFF) --fix broadcaster tests benchmarks setup.py
+	$(BIN)/ruff format --line-length 110 broadcaster tests benchmarks setup.py
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

@@ -5,9 +5,9 @@ from typing import Any
 import falcon
 
 from broadcaster import api, broadcasts, http, log
+from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Invalid
-from broadcaster.sender import epoch_ms
 from broadcaster.store import database
 from broadcaster.tasks import Bell
 

@@ -11,27 +11,13 @@ from typing import Any
 
 import click
 
-from broadcaster import (
-    __version__,
-    access,
-    broadcasts,
-    channels,
-    config,
-    log,
-    server,
-    wire,
-)
+from broadcaster import __version__, access, broadcasts, channels, config, log, wire
 from broadcaster.api import answers, shapes
 from broadcaster.broadcasts import Spec
+from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
-from broadcaster.errors import (
-    BroadcasterError,
-    Faults,
-    Invalid,
-    Malformed,
-    Misconfigured,
-)
-from broadcaster.sender import epoch_ms
+from broadcaster.errors import BroadcasterError, Faults, Invalid, Malformed, Misconfigured
+from broadcaster.installation import open_installation
 from broadcaster.show import out, print_document, print_rows, watch_progress
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import template as template_rows
@@ -44,7 +30,7 @@ class Installation:
 
     def __init__(self) -> None:
         self.settings: Settings = config.load()
-        self.database, self.vault = server.open_installation(self.settings)
+        self.database, self.vault = open_installation(self.settings)
         self.bell = Bell(self.database)
 
 
@@ -96,6 +82,9 @@ def _installed(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(web: bool, worker: bool) -> None:
+    # The sender's and the server's libraries are half of the start-up time of every other command.
+    from broadcaster import server
+
     settings = config.load()
     log.set_up(settings.log_level)
     server.run(settings, web=web, worker=worker)

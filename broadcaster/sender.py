@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from broadcaster import log, pacing, phone, verdicts
+from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.models import Channel
 from broadcaster.presence import Presence
@@ -43,10 +44,6 @@ GATHER_SECONDS = 0.02
 _LONGEST_HOLD = 30
 
 logger = log.get(__name__)
-
-
-def epoch_ms() -> int:
-    return int(time.time() * 1000)
 
 
 @dataclass

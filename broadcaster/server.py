@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import resource
 import signal
 import threading
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from peewee import Database
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -21,10 +19,9 @@ from broadcaster import http, log
 from broadcaster.app import make_app
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
+from broadcaster.installation import open_installation
 from broadcaster.sender import Sender
-from broadcaster.store import database
 from broadcaster.tasks import Bell, Clock
-from broadcaster.vault import Vault, open_vault
 
 STOP_SECONDS = 33
 """A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
@@ -33,18 +30,6 @@ _LARGEST_UPLOAD = 32 * 1024 * 1024
 _OPEN_FILES = 65_536
 
 logger = log.get(__name__)
-
-
-def open_installation(settings: Settings) -> tuple[Database, Vault]:
-    """The database, migrated, and the vault of an installation; raises Misconfigured."""
-    # huey's times are naive underneath: in another zone a task of a lost hour would ring late.
-    os.environ["TZ"] = "UTC"
-    time.tzset()
-    os.umask(0o077)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    opened = database.open(settings.database)
-    database.migrate(opened)
-    return opened, open_vault(settings.data_dir)
 
 
 def run(settings: Settings, web: bool = True, worker: bool = True) -> None:

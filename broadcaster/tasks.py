@@ -15,7 +15,7 @@ from huey.contrib.sql_huey import SqlHuey
 from peewee import Database
 
 from broadcaster import log
-from broadcaster.sender import epoch_ms
+from broadcaster.clock import epoch_ms
 from broadcaster.store import broadcast
 
 DAY = 86_400_000

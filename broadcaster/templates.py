@@ -180,6 +180,9 @@ def _fill_text(
     component: str, text: Text, named: bool, given: Parameters, where: str, faults: Faults
 ) -> list[dict[str, Any]]:
     if isinstance(given, list):
+        if named and len(text.names) == len(given) == 1:
+            # One value for one name needs no name: a header has at most one variable.
+            return _fill_text(component, text, named, {text.names[0]: given[0]}, where, faults)
         if named and given:
             faults.add(where, f"{component} needs its variables by name: {', '.join(text.names)}")
             return []

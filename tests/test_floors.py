@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "broadcaster"
 
 FLOORS: list[set[str]] = [
     {"errors", "phone", "templates", "pacing", "verdicts", "wire"},
-    {"config", "log", "vault", "models", "store", "graph", "presence"},
+    {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks"},
     {"broadcasts", "channels", "access"},
     {"http", "api"},
@@ -27,7 +27,7 @@ OWNERS: dict[str, set[str]] = {
     "falcon": {"http", "app", "api"},
     "huey": {"tasks"},
     "orjson": {"wire"},
-    "peewee": {"models", "store", "tasks", "server"},
+    "peewee": {"models", "store", "tasks", "installation"},
     "phonenumbers": {"phone"},
     "playhouse": {"store"},
     "pydantic": {"config", "api"},

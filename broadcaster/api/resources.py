@@ -9,8 +9,8 @@ import falcon
 from broadcaster import broadcasts, channels, http, wire
 from broadcaster.api import answers, shapes
 from broadcaster.broadcasts import Once
+from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Invalid
-from broadcaster.sender import epoch_ms
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import message as message_rows

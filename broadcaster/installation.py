@@ -1,0 +1,22 @@
+"""An installation: its database brought up to date, and its vault."""
+
+import os
+import time
+
+from peewee import Database
+
+from broadcaster.config import Settings
+from broadcaster.store import database
+from broadcaster.vault import Vault, open_vault
+
+
+def open_installation(settings: Settings) -> tuple[Database, Vault]:
+    """The database, migrated, and the vault of an installation; raises Misconfigured."""
+    # huey's times are naive underneath: in another zone a task of a lost hour would ring late.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    os.umask(0o077)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    opened = database.open(settings.database)
+    database.migrate(opened)
+    return opened, open_vault(settings.data_dir)

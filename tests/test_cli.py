@@ -1,0 +1,184 @@
+"""The command line, as processes; the demo included."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broadcaster import access
+from tests.conftest import CHANNEL, Field
+
+
+class Shell:
+    """The command line in one installation without a server."""
+
+    def __init__(self, folder: Path, **environ: str):
+        self.folder = folder
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("BROADCASTER_")}
+        self.environ |= {"BROADCASTER_DATA_DIR": str(folder / "data")} | environ
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "broadcaster", *arguments],
+            env=self.environ,
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def ok(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "--json"))
+
+
+@pytest.fixture
+def shell(field: Field) -> Shell:
+    made = Shell(field.folder, BROADCASTER_GRAPH_URL=field.sandbox("--latency", "5"))
+    made.ok("channel", "add", CHANNEL, "--waba-id", "77", "--access-token", "-", stdin="secret-token\n")
+    return made
+
+
+def test_channels_and_templates_are_shown(shell: Shell) -> None:
+    assert shell.json("channel", "list")[0]["id"] == CHANNEL
+    assert CHANNEL in shell.ok("channel", "list")
+    assert shell.json("channel", "sync")["templates"] == 15
+    assert {row["name"] for row in shell.json("template", "list")} >= {"hello_world", "collection"}
+    shown = shell.ok("template", "show", "order_update", "en")
+    for part in ("APPROVED", "Hi {{name}}", "Track", "BUTTONS"):
+        assert part in shown
+    assert shell.json("template", "show", "hello_world", "tr")["language"] == "tr"
+
+
+def test_tokens_are_made_shown_and_revoked(shell: Shell) -> None:
+    token = shell.ok("token", "create", "crm", "--scope", "broadcasts:write", "--expires-in", "30").strip()
+    assert token.startswith("bc_")
+    row = shell.json("token", "list")[0]
+    assert (row["name"], row["scopes"]) == ("crm", ["broadcasts:write"])
+    assert token not in shell.ok("token", "list")
+    shell.ok("token", "revoke", row["id"])
+    assert shell.json("token", "list")[0]["revokedAt"]
+
+
+CSV = "\ufeffto;1;2;3;4\r\n+905554440001;Ana;Monday;10:00;papers\r\n905554440002;Ben;Friday;11:00;=1+1\r\n"
+
+
+def test_a_csv_is_sent_watched_listed_and_exported(field: Field, shell: Shell) -> None:
+    here = field.installation("--pace", "50")
+    field.start(here)
+    (shell.folder / "people.csv").write_text(CSV)
+    options = ("--channel", CHANNEL, "--template", "appointment", "--language", "en")
+    plan = json.loads(shell.ok("send", "people.csv", *options, "--dry-run", "--json"))
+    assert (plan["valid"], shell.json("list")) == (2, [])
+    sent = shell.ok("send", "people.csv", *options, "--title", "Test", "--watch")
+    assert "2 messages accepted" in sent
+    row = shell.json("list")[0]
+    assert (row["title"], row["status"], row["stats"]["success"]) == ("Test", "completed", 2)
+    assert row["id"] in shell.ok("list")
+    assert shell.json("status", row["id"])["status"] == "completed"
+    assert "success 2" in shell.ok("status", row["id"], "--watch")
+    exported = list(csv.DictReader(io.StringIO(shell.ok("export", row["id"]))))
+    assert [line["to"] for line in exported] == ["905554440001", "905554440002"]
+    assert shell.ok("export", row["id"], "--failed").count("\n") == 1
+    assert field.report()["accepted"] == 2
+
+
+def test_columns_fill_header_and_buttons(shell: Shell) -> None:
+    lines = "to,header,name,order,day,button.1\n+905554440001,A-1,Ana,A-1,Monday,A-1\n"
+    (shell.folder / "p.csv").write_text(lines)
+    options = ("--channel", CHANNEL, "--template", "order_update", "--dry-run", "--json")
+    assert json.loads(shell.ok("send", "p.csv", *options))["valid"] == 1
+
+
+def test_a_json_request_is_sent_paused_resumed_and_stopped(shell: Shell) -> None:
+    request = {
+        "channel": CHANNEL,
+        "template": {"name": "hello_world", "language": "tr"},
+        "recipients": [{"to": "+905554440001"}],
+    }
+    (shell.folder / "r.json").write_text(json.dumps(request))
+    options = ("--schedule-at", "2099-01-01T00:00:00Z", "--json")
+    accepted = json.loads(shell.ok("send", "r.json", *options))
+    assert accepted["status"] == "scheduled"
+    assert shell.json("pause", accepted["id"])["status"] == "paused"
+    assert shell.json("resume", accepted["id"])["status"] == "scheduled"
+    assert "1 cancelled, 0 were already on their way" in shell.ok("stop", accepted["id"])
+    assert shell.json("stop", accepted["id"])["stopped"] == {"cancelled": 1, "inFlight": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("status", "nope"), 1, 'there is no broadcast "nope"'),
+        (("stop", "nope"), 1, "there is no broadcast"),
+        (("export", "nope"), 1, "there is no broadcast"),
+        (("channel", "sync", "42"), 1, "there is no channel"),
+        (("channel", "add", "42", "--waba-id", "77", "--access-token", "t"), 1, "no such object"),
+        (("channel", "add", CHANNEL, "--waba-id", "7", "--access-token", "expired"), 1, "expired"),
+        (("channel", "add", CHANNEL), 2, "Missing option"),
+        (("template", "show", "x", "en"), 1, "template list"),
+        (("token", "create", "x", "--scope", "all"), 1, "there is no scope"),
+        (("token", "revoke", "x"), 1, "token list"),
+        (("send", "missing.csv"), 2, "does not exist"),
+        (("nonsense",), 2, "No such command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_errors_are_one_sentence_and_an_exit_code(
+    shell: Shell, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    done = shell.run(*arguments)
+    assert done.returncode == code
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert done.stderr.count("\n") == 1
+
+
+def test_faulty_rows_are_named_and_nothing_is_stored(shell: Shell) -> None:
+    (shell.folder / "bad.csv").write_text("to,1,2,3,4\n0911,a,b,c,d\n+905554440001,a\n+905554440002,a,b,c,\n")
+    done = shell.run("send", "bad.csv", "--channel", CHANNEL, "--template", "appointment")
+    assert done.returncode == 1
+    for part in ('not an international number: "0911"', "row 3", "BODY 4 must not be empty"):
+        assert part in done.stderr
+    assert shell.json("list") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"phone,1\n1,2\n", 'one of them "to"'), (b"\xff\xfe", "UTF-8"), (b"", 'one of them "to"')],
+)
+def test_unreadable_files_are_told_in_a_sentence(shell: Shell, content: bytes, complaint: str) -> None:
+    (shell.folder / "x.csv").write_bytes(content)
+    done = shell.run("send", "x.csv", "--channel", CHANNEL, "--template", "appointment")
+    assert done.returncode == 1
+    assert complaint in done.stderr
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = Shell(tmp_path, BROADCASTER_PROT="1").run("run")
+    assert done.returncode == 1
+    assert "did you mean BROADCASTER_PORT" in done.stderr
+
+
+def test_every_scope_may_be_given(shell: Shell) -> None:
+    scopes = [word for scope in access.SCOPES for word in ("--scope", scope)]
+    assert shell.ok("token", "create", "all", *scopes).startswith("bc_")
+
+
+def test_the_demo_ends_well(tmp_path: Path) -> None:
+    done = Shell(tmp_path).run("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("300/300", "The counters agree.", "131026", "OUTCOME_UNKNOWN"):
+        assert part in done.stdout
