@@ -49,6 +49,8 @@ def authenticate(presented: str | None, now: int) -> Caller:
 def create_token(name: str, scopes: list[str], days: int | None, now: int) -> str:
     """A new token, told this once; raises Invalid for an unknown scope."""
     faults = Faults()
+    if not name.strip():
+        faults.add("name", "must not be empty")
     for scope in scopes:
         if scope not in SCOPES:
             faults.add("scope", f'there is no scope "{scope}"; there are {", ".join(SCOPES)}')

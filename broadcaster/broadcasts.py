@@ -23,6 +23,7 @@ from broadcaster.tasks import Bell
 MOST_RECIPIENTS = 5000
 HIGH, NORMAL = 1, 0
 LATE_MS = 1000
+FURTHEST_MS = 36_525 * 86_400_000
 HEARTBEAT_MS = 15_000
 
 
@@ -129,6 +130,8 @@ def plan(spec: Spec, faults: Faults, settings: Settings, now: int) -> Plan:
     channel = None if spec.channel is None else _usable_channel(spec.channel, faults)
     if spec.due_at is not None and spec.due_at < now:
         faults.add("scheduleAt", "is in the past; leave it out to send now")
+    if spec.due_at is not None and spec.due_at > now + FURTHEST_MS:
+        faults.add("scheduleAt", "is more than a hundred years ahead")
     entries = spec.recipients
     if entries is not None and not 1 <= len(entries) <= MOST_RECIPIENTS:
         faults.add("recipients", f"must have 1 to {MOST_RECIPIENTS} entries, has {len(entries)}")
@@ -195,7 +198,7 @@ def _usable_channel(phone_number_id: str, faults: Faults) -> Channel | None:
     """The channel, if it is known and verified; what it lacks becomes a fault of field `channel`."""
     channel = channels.find(phone_number_id)
     if channel is None:
-        faults.add("channel", f'there is no channel "{phone_number_id[:40]}"; GET /v1/channels lists them')
+        faults.add("channel", f'there is no channel "{phone_number_id[:40]}"')
         return None
     if not is_verified(channel):
         faults.add("channel", f"the number is not ready to send: its status is {channel.status}")
@@ -420,6 +423,9 @@ def _waiting_to_leave(row: Broadcast, now: int) -> Waiting:
     seen = lease.last_beat()
     if seen is None or now - seen > HEARTBEAT_MS:
         return Waiting("channel", detail="no worker is running")
+    trouble = lease.trouble(row.channel_id, now)
+    if trouble:
+        return Waiting("channel", detail=trouble)
     next_at = message.next_waiting(row.id)
     if next_at is not None and next_at > now:
         return Waiting("retry", until=next_at)

@@ -1,15 +1,18 @@
 """The door for channels: bringing in a number and its templates from Graph."""
 
+import re
 from typing import Any
 
 from broadcaster import wire
 from broadcaster.config import Settings
-from broadcaster.errors import NotFound
+from broadcaster.errors import Faults, Invalid, NotFound
 from broadcaster.graph import Graph
 from broadcaster.models import Channel
 from broadcaster.store import channel as channels
 from broadcaster.store import template as definitions
 from broadcaster.vault import Vault
+
+LEAST_PACE, MOST_PACE = 0.01, 100_000
 
 
 def add(
@@ -25,8 +28,9 @@ def add(
     """Read the number and its templates from Graph and keep them; again: bring them up to date.
 
     Without a portfolio the business account stands for it. Pace and portfolio given before stay.
-    Returns the channel and how many templates it has; raises GraphError.
+    Returns the channel and how many templates it has; raises Invalid and GraphError.
     """
+    _check(phone_number_id, waba_id, access_token, pace)
     graph = Graph(settings.graph_url, settings.graph_version, access_token)
     facts = graph.number(phone_number_id)
     found = graph.templates(waba_id)
@@ -45,6 +49,20 @@ def add(
         now,
     )
     return row, _keep_templates(waba_id, found, now)
+
+
+def _check(phone_number_id: str, waba_id: str, access_token: str, pace: float | None) -> None:
+    faults = Faults()
+    for name, value in (("PHONE_NUMBER_ID", phone_number_id), ("--waba-id", waba_id)):
+        # It becomes part of an address that the token is sent to.
+        if not (value.isascii() and value.isdecimal() and len(value) <= 30):
+            faults.add(name, f'must be the digits Meta shows for it, not "{value[:40]}"')
+    if not re.fullmatch(r"[\x21-\x7e]{1,2000}", access_token):
+        faults.add("--access-token", "must be one word of plain characters, as Meta shows it")
+    if pace is not None and not LEAST_PACE <= pace <= MOST_PACE:
+        faults.add("--pace", f"must be {LEAST_PACE} to {MOST_PACE} messages a second, not {pace}")
+    if faults:
+        raise Invalid(faults)
 
 
 def sync(phone_number_id: str, settings: Settings, vault: Vault, now: int) -> tuple[Channel, int]:

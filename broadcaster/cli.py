@@ -1,8 +1,7 @@
 """The command line."""
 
-import csv
-import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,15 +10,15 @@ from typing import Any
 
 import click
 
-from broadcaster import __version__, access, broadcasts, channels, config, log, wire
+from broadcaster import __version__, access, broadcasts, channels, config, log, recipients_csv, wire
 from broadcaster.api import answers, shapes
-from broadcaster.broadcasts import Spec
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
-from broadcaster.errors import BroadcasterError, Faults, Invalid, Malformed, Misconfigured
+from broadcaster.errors import BroadcasterError, Faults, Invalid, Misconfigured
 from broadcaster.installation import open_installation
-from broadcaster.show import out, print_document, print_rows, watch_progress
+from broadcaster.show import err, out, print_document, print_rows, watch_progress
 from broadcaster.store import channel as channel_rows
+from broadcaster.store import database
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
 from broadcaster.tasks import Bell
@@ -36,26 +35,42 @@ class Installation:
 
 def main() -> None:
     """The console script: one sentence on stderr and exit code 1 for what a person can mend."""
+    sys.exit(_run_command())
+
+
+def _run_command() -> int:
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(130)
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Invalid as error:
-        for fault in error.faults.shown:
-            click.echo(f"{fault.field}: {fault.message}", err=True)
-        if error.faults.count > len(error.faults.shown):
-            click.echo(f"{error.faults.count} faults in all", err=True)
-        sys.exit(1)
+        _show_faults(error.faults)
     except BroadcasterError as error:
         click.echo(str(error), err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        # The interpreter would try to write the rest once more at its end, and complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"cannot read or write: {error.strerror or error}", err=True)
+    except Exception as error:
+        if not database.is_trouble(error):
+            raise
+        click.echo(f"the database cannot be used: {error}", err=True)
+    else:
+        return 0
+    return 1
+
+
+def _show_faults(faults: Faults) -> None:
+    for fault in faults.shown:
+        click.echo(f"{fault.field}: {fault.message}", err=True)
+    if faults.count > len(faults.shown):
+        click.echo(f"{faults.count} faults in all", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,7 +127,13 @@ def worker() -> None:
 
 
 @cli.command()
-@click.option("--port", default=8090, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port",
+    default=8090,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option("--latency", default=50, show_default=True, help="Milliseconds until an answer.")
 @click.option("--throughput", default=0.0, help="Messages a sliding second before 130429; 0 for no limit.")
 def sandbox(port: int, latency: int, throughput: float) -> None:
@@ -145,9 +166,7 @@ def channel() -> None:
 @click.argument("phone_number_id")
 @click.option("--waba-id", required=True, help="The WhatsApp business account the number belongs to.")
 @click.option("--access-token", required=True, help="Meta's token; - reads it from standard input.")
-@click.option(
-    "--pace", type=click.FloatRange(min=0, min_open=True), help="Messages a second, overrides Meta's tier."
-)
+@click.option("--pace", type=float, help="Messages a second, overrides Meta's tier.")
 @click.option("--portfolio", help="Numbers of one portfolio share its allowance.")
 @_with_json
 @_installed
@@ -346,24 +365,15 @@ def send(
     """Accept a broadcast from a CSV (columns `to` and one a variable) or a JSON request.
 
     A column named like a variable fills it; `header` fills the header and `button.0` the first button.
+    The file `-` is standard input.
 
     Example: broadcaster send customers.csv --channel 813497231850626 --template order_update --language en
     """
     now = epoch_ms()
-    faults = Faults()
     raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    document: dict[str, Any] = {}
-    if file.suffix == ".json":
-        document = _read_json(raw)
-    else:
-        document["recipients"] = _read_csv(raw, faults)
     given = {"channel": channel_id, "scheduleAt": schedule_at, "title": title}
-    document |= {key: value for key, value in given.items() if value is not None}
     named = {"name": template_name, "language": language}
-    if any(named.values()):
-        document["template"] = dict(document.get("template", {})) | {k: v for k, v in named.items() if v}
-    spec: Spec = shapes.spec(document, faults)
-    plan = broadcasts.plan(spec, faults, here.settings, now)
+    plan = _plan_file(here, raw, given, named, now)
     if dry_run:
         print_document(answers.plan(plan, here.settings, now), as_json)
         return
@@ -371,15 +381,36 @@ def send(
         plan, here.bell, here.settings, lambda progress: wire.dumps(answers.broadcast(progress)), now
     )
     accepted = json.loads(answer)
-    if as_json:
-        click.echo(answer)
-    else:
-        stats = accepted["stats"]
-        click.echo(
-            f"{accepted['id']}: {stats['total']} messages accepted, {accepted['duplicates']} duplicates"
-        )
+    if not as_json:
+        total = accepted["stats"]["total"]
+        click.echo(f"{accepted['id']}: {total} messages accepted, {accepted['duplicates']} duplicates")
     if watch:
-        _watch(here, accepted["id"])
+        _watch(here, accepted["id"], as_json)
+    if as_json:
+        print_document(_answer(here, accepted["id"]) if watch else accepted, True)
+
+
+def _plan_file(
+    here: Installation, raw: bytes, given: dict[str, str | None], named: dict[str, str | None], now: int
+) -> broadcasts.Plan:
+    """The plan of a CSV or JSON file, with the options laid over it; faults name rows of a CSV."""
+    faults = Faults()
+    table: recipients_csv.Rows | None = None
+    if raw.lstrip()[:1] == b"{":
+        document = wire.loads(raw, faults)
+    else:
+        table = recipients_csv.read(raw)
+        document = {"recipients": table.recipients}
+        for number, message in table.faults:
+            faults.add(f"row {number}", message)
+    document |= _present(given)
+    template = document.get("template", {})
+    if isinstance(template, dict) and (template or _present(named)):
+        document["template"] = template | _present(named)
+    try:
+        return broadcasts.plan(shapes.spec(document, faults), faults, here.settings, now)
+    except Invalid as error:
+        raise Invalid(table.by_row(error.faults) if table else error.faults) from None
 
 
 @cli.command("list")
@@ -419,7 +450,7 @@ def list_broadcasts(here: Installation, status: str | None, limit: int, as_json:
 def status(here: Installation, broadcast_id: str, watch: bool, as_json: bool) -> None:
     """Show where a broadcast stands and, if it waits, why."""
     if watch:
-        _watch(here, broadcast_id)
+        _watch(here, broadcast_id, as_json)
     print_document(_answer(here, broadcast_id), as_json)
 
 
@@ -475,59 +506,13 @@ def export(_here: Installation, broadcast_id: str, failed: bool) -> None:
         header, after = False, rows[-1].id
 
 
-# Reading recipients
+def _present(options: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _read_json(raw: bytes) -> dict[str, Any]:
-    document = wire.loads(raw)
-    if not isinstance(document, dict):
-        raise Malformed("the file must hold one JSON object")
-    return document
-
-
-def _read_csv(raw: bytes, faults: Faults) -> list[dict[str, Any]]:
-    """Rows of a CSV with a header, comma or semicolon, with or without byte order mark."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Malformed("the file is not UTF-8: save it as CSV UTF-8") from None
-    first_line = text.partition("\n")[0]
-    delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    if "to" not in header:
-        raise Malformed('the first row must name the columns, one of them "to"')
-    recipients = []
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(header):
-                faults.add(f"row {reader.line_num}", f"has {len(row)} cells, the header has {len(header)}")
-                continue
-            recipients.append(_recipient(dict(zip(header, row, strict=True))))
-    except csv.Error as error:
-        faults.add(f"row {reader.line_num}", str(error))
-    return recipients
-
-
-def _recipient(row: dict[str, str]) -> dict[str, Any]:
-    to = row.pop("to")
-    header = row.pop("header", None)
-    buttons = {key.removeprefix("button."): row.pop(key) for key in list(row) if key.startswith("button.")}
-    components: list[dict[str, Any]] = []
-    if header is not None:
-        components.append({"type": "HEADER", "parameters": [header]})
-    if row:
-        components.append({"type": "BODY", "parameters": row})
-    if buttons:
-        components.append({"type": "BUTTONS", "parameters": buttons})
-    return {"to": to, "variables": components} if components else {"to": to}
-
-
-def _watch(here: Installation, broadcast_id: str) -> None:
+def _watch(here: Installation, broadcast_id: str, as_json: bool) -> None:
     """A bar until the broadcast is over; Ctrl-C leaves it running."""
-    watch_progress(out, lambda: _answer(here, broadcast_id))
+    watch_progress(err if as_json else out, lambda: _answer(here, broadcast_id))
 
 
 def _answer(here: Installation, broadcast_id: str) -> dict[str, Any]:

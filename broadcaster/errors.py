@@ -30,10 +30,15 @@ class Faults:
     def add(self, where: str, message: str) -> None:
         self.count += 1
         if self.count <= SHOWN_FAULTS:
-            self.shown.append(Fault(where, message))
+            # Names and values come from outside and are repeated only as far as they help.
+            self.shown.append(Fault(_clipped(where, 200), _clipped(message, 500)))
 
     def __bool__(self) -> bool:
         return self.count > 0
+
+
+def _clipped(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + "..."
 
 
 class Invalid(BroadcasterError):

@@ -35,6 +35,8 @@ class Graph:
     def number(self, phone_number_id: str) -> dict[str, Any]:
         """What the channel table keeps of a phone number."""
         known = self._get(phone_number_id, fields=_NUMBER_FIELDS)
+        if str(known.get("id", phone_number_id)) != phone_number_id:
+            raise GraphError(f"Graph answered with another number's data for {phone_number_id}")
         for name in _RISKY_NUMBER_FIELDS:
             try:
                 known.update(self._get(phone_number_id, fields=name))

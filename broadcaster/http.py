@@ -87,9 +87,9 @@ def body(request: falcon.Request) -> bytes:
     return request.bounded_stream.read()
 
 
-def json_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a body; raises Malformed and Invalid."""
-    document = wire.loads(raw)
+def json_object(raw: bytes, faults: Faults) -> dict[str, Any]:
+    """The JSON object of a body; raises Malformed. Duplicate keys and bad characters become faults."""
+    document = wire.loads(raw, faults)
     if not isinstance(document, dict):
         raise Malformed("the body must be a JSON object")
     return document
@@ -122,7 +122,8 @@ class Query:
         value = self._given.get(name)
         if value is None:
             return default
-        if not (value.isascii() and value.isdecimal() and least <= int(value[:20]) <= most):
+        is_number = value.isascii() and value.isdecimal() and len(value) < 20
+        if not (is_number and least <= int(value) <= most):
             self.faults.add(name, f"must be a whole number from {least} to {most}")
             return default
         return int(value)

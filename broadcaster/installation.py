@@ -6,6 +6,7 @@ import time
 from peewee import Database
 
 from broadcaster.config import Settings
+from broadcaster.errors import Misconfigured
 from broadcaster.store import database
 from broadcaster.vault import Vault, open_vault
 
@@ -16,7 +17,12 @@ def open_installation(settings: Settings) -> tuple[Database, Vault]:
     os.environ["TZ"] = "UTC"
     time.tzset()
     os.umask(0o077)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"the data directory {settings.data_dir} cannot be made: {error.strerror}"
+        ) from None
     opened = database.open(settings.database)
     database.migrate(opened)
     return opened, open_vault(settings.data_dir)

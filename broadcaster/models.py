@@ -146,13 +146,14 @@ class Reached(Base):
 
 
 class Lease(Base):
-    """Which worker sends for a channel, until when, and how fast it currently may."""
+    """Which worker sends for a channel, until when, how fast it currently may, and what keeps it from it."""
 
     channel_id = IntegerField(primary_key=True)
     owner = TextField()
     expires_at = BigIntegerField()
     claimed_at = BigIntegerField()
     pace = FloatField()
+    trouble = TextField(null=True)
 
 
 class Worker(Base):

@@ -102,8 +102,10 @@ class _ProblemTask(ErrorTask):
 
     def execute(self) -> None:
         error = self.request.error
-        body = json.dumps(http.problem(error.code, error.body)).encode()
-        self.status = f"{error.code} {error.reason}"
+        # A transfer coding we do not know is the client's fault as much as bad syntax is.
+        code, reason = (400, "Bad Request") if error.code == 501 else (error.code, error.reason)
+        body = json.dumps(http.problem(code, error.body)).encode()
+        self.status = f"{code} {reason}"
         self.response_headers.append(("Content-Type", http.PROBLEM_TYPE))
         self.set_close_on_finish()
         self.content_length = len(body)
@@ -120,7 +122,7 @@ class Server(TcpWSGIServer):
     channel_class = _Channel
 
     def __init__(self, settings: Settings, bell: Bell):
-        adjustments = Adjustments(
+        adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
             ident=None,
@@ -164,6 +166,13 @@ class Server(TcpWSGIServer):
         while time.monotonic() < deadline and any(map(_is_busy, list(self.active_channels.values()))):
             wasyncore.loop(timeout=0.05, map=self._map, use_poll=True, count=1)
         self.task_dispatcher.shutdown()
+
+
+def _adjustments(**options: Any) -> Adjustments:
+    try:
+        return Adjustments(**options)
+    except ValueError:
+        raise Misconfigured(f"there is no address {options['listen']} to listen on") from None
 
 
 def _is_busy(channel: HTTPChannel) -> bool:

@@ -18,6 +18,9 @@ _FILE_WIDTH = 200
 out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
+err = Console(highlight=False, markup=False, stderr=True)
+
+
 def print_document(document: dict[str, Any], as_json: bool) -> None:
     """One thing, a line a field; fields without a value are left out."""
     if as_json:

@@ -109,8 +109,11 @@ class Installation:
             "channel", "add", phone_number_id, "--waba-id", "77", "--access-token", "sandbox-token", *options
         )
         if "Authorization" not in self._session.headers:
-            token = self.command("token", "create", "local", "--scope", "admin")
-            self._session.headers["Authorization"] = f"Bearer {token}"
+            self.use_token(self.command("token", "create", "local", "--scope", "admin"))
+
+    def use_token(self, token: str) -> None:
+        """Call with this token from now on."""
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def start(self, *halves: str) -> Process:
         """Start `run` (or another half) and return when it is ready."""

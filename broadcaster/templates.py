@@ -21,6 +21,7 @@ HEADER_LIMIT, BODY_LIMIT, BODY_ONLY_LIMIT, URL_LIMIT, COUPON_LIMIT = 60, 1024, 3
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
+_LINK = re.compile(r"https?://[^\s/<>\"]+[^\s<>\"]*")
 _COMPONENTS = ("HEADER", "BODY", "BUTTONS")
 _BUTTON_KINDS = {
     "QUICK_REPLY": "quick_reply",
@@ -232,7 +233,7 @@ def _fill_media(kind: str, value: Any, where: str, faults: Faults) -> list[dict[
     if set(value) - allowed or not all(isinstance(v, str) and v for v in value.values()):
         faults.add(where, f"HEADER {low} takes {_listed(sorted(allowed))}, each a text")
         return []
-    if "link" in value and not re.match(r"https?://[^\s/]+", value["link"]):
+    if "link" in value and not _LINK.fullmatch(value["link"]):
         faults.add(where, f"HEADER {low} must be an http or https address or a media id")
         return []
     return [{"type": low, low: value}]
@@ -243,7 +244,21 @@ def _fill_location(value: Any, where: str, faults: Faults) -> list[dict[str, Any
     if not isinstance(value, dict) or set(value) != set(needed):
         faults.add(where, f"HEADER needs a location with {_listed(needed)}")
         return []
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if not _is_degree(value[name], most):
+            faults.add(where, f"HEADER {name} must be a number from -{most} to {most}")
+    for name in ("name", "address"):
+        _usable(value[name], f"HEADER {name}", where, faults)
     return [{"type": "location", "location": {key: str(value[key]) for key in needed}}]
+
+
+def _is_degree(value: Any, most: int) -> bool:
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        return False
+    try:
+        return abs(float(value)) <= most
+    except ValueError:
+        return False
 
 
 def _fill_buttons(

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,47 +12,53 @@ import orjson
 from broadcaster.errors import Faults, Invalid, Malformed
 
 MAX_DEPTH = 40
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z, beyond which RFC 3339 has no times."""
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?P<zone>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes, faults: Faults | None = None) -> Any:
     """The JSON document in `body`.
 
-    Raises Malformed for what is no JSON in UTF-8 (NaN and deep nesting included), and
-    Invalid, naming the fields, for duplicate keys, NUL characters and lone surrogates:
-    Python's parser takes all of these, the next program in the chain does not.
+    Raises Malformed for what is no JSON in UTF-8 (NaN and deep nesting included). Duplicate keys,
+    NUL characters and lone surrogates, which Python's parser takes and the next program in the
+    chain does not, are faults of their fields: raised as Invalid, or added to `faults` and
+    replaced, so that the rest can still be checked.
     """
-    faults = Faults()
+    found = Faults() if faults is None else faults
+    duplicates = False
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal duplicates
         document = dict(pairs)
-        if len(document) != len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    faults.add(_printable(key), "the key appears twice in one object")
-                seen.add(key)
+        duplicates = duplicates or len(document) != len(pairs)
         return document
 
-    try:
-        document = json.loads(
-            body.decode("utf-8"), object_pairs_hook=unique, parse_constant=_refuse, parse_float=_finite
-        )
-    except UnicodeDecodeError:
-        raise Malformed("the body is not UTF-8") from None
-    except RecursionError:
-        raise Malformed("the body is nested too deeply") from None
-    except ValueError as error:
-        raise Malformed(f"the body is not JSON: {error}") from None
+    document = _parsed(body, unique)
+    if duplicates:
+        _name_duplicates(body, found)
     # Escapes are the only way in for these characters besides a raw NUL, which JSON refuses.
     if _SUSPECT.search(body):
-        _check_characters(document, faults)
-    if faults:
-        raise Invalid(faults)
+        document = _scrubbed(document, "", found)
+    if faults is None and found:
+        raise Invalid(found)
     return document
+
+
+def _parsed(body: bytes, hook: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite
+        )
+    except UnicodeDecodeError:
+        raise Malformed("the document is not UTF-8") from None
+    except RecursionError:
+        raise Malformed("the document is nested too deeply") from None
+    except ValueError as error:
+        raise Malformed(f"the document is not JSON: {error}") from None
 
 
 def dumps(value: Any) -> str:
@@ -91,7 +97,7 @@ def format_time(milliseconds: int | None) -> str | None:
     """Epoch milliseconds to RFC 3339 in UTC with milliseconds; None stays None."""
     if milliseconds is None:
         return None
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    moment = datetime.fromtimestamp(min(milliseconds // 1000, _LAST_SECOND), UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
@@ -106,28 +112,48 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not allowed")
 
 
-def _check_characters(document: Any, faults: Faults) -> None:
-    for where, text in _strings(document):
-        if "\x00" in text:
-            faults.add(where, "must not contain NUL characters")
-        elif not _encodable(text):
-            faults.add(where, "contains half of a surrogate pair")
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written, duplicate keys and all."""
 
 
-def _strings(document: Any) -> Iterator[tuple[str, str]]:
-    """Every string of a document with its path; a key stands for itself."""
-    waiting: list[tuple[str, Any]] = [("", document)]
+def _name_duplicates(body: bytes, faults: Faults) -> None:
+    waiting: list[tuple[str, Any]] = [("", _parsed(body, _Pairs))]
     while waiting:
         where, value = waiting.pop()
-        if isinstance(value, str):
-            yield where or "body", value
+        if isinstance(value, _Pairs):
+            seen: set[str] = set()
+            for key, inner in value:
+                if key in seen:
+                    faults.add(_under(where, key), "the key appears twice in one object")
+                seen.add(key)
+                waiting.append((_under(where, key), inner))
         elif isinstance(value, list):
             waiting.extend((f"{where}[{i}]", inner) for i, inner in enumerate(value))
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                path = f"{where}.{_printable(key)}" if where else _printable(key)
-                yield path, key
-                waiting.append((path, inner))
+
+
+def _scrubbed(value: Any, where: str, faults: Faults) -> Any:
+    """The document without the characters that no text may have; each place is a fault."""
+    if isinstance(value, list):
+        return [_scrubbed(inner, f"{where}[{i}]", faults) for i, inner in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            _scrubbed(key, _under(where, key), faults): _scrubbed(inner, _under(where, key), faults)
+            for key, inner in value.items()
+        }
+    if not isinstance(value, str):
+        return value
+    if "\x00" in value:
+        faults.add(where or "body", "must not contain NUL characters")
+    elif not _encodable(value):
+        faults.add(where or "body", "contains half of a surrogate pair")
+    else:
+        return value
+    return value.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")
+
+
+def _under(where: str, key: str) -> str:
+    name = key.encode("ascii", "backslashreplace").decode("ascii") if not key.isprintable() else key
+    return f"{where}.{name}" if where else name
 
 
 def _encodable(text: str) -> bool:
@@ -136,7 +162,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _printable(key: str) -> str:
-    return key.encode("unicode_escape", "backslashreplace").decode("ascii") if not key.isprintable() else key

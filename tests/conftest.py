@@ -1,8 +1,11 @@
 """What the tests share: a database and an app in process, a sandbox and an installation as processes."""
 
 import json
+import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +123,34 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     raise AssertionError(f"not within {seconds} s: {condition!r}")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A data directory with the sandbox's first number and a token, copied instead of made anew."""
+
+    data: Path
+    token: str
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Prepared:
+    folder = tmp_path_factory.mktemp("prepared")
+    made = Field(folder, None, request.config.getoption("--stdlib-sqlite"))
+    made.sandbox()
+    try:
+        here = made.bare_installation()
+        here.add_channel(CHANNEL)
+        token = here.command("token", "create", "tests", "--scope", "admin")
+    finally:
+        made.close()
+    return Prepared(folder / "data", token)
+
+
 class Field:
     """A sandbox and an installation beside it, as processes."""
 
-    def __init__(self, folder: Path, stdlib_sqlite: bool):
+    def __init__(self, folder: Path, prepared: Prepared | None, stdlib_sqlite: bool):
         self.folder = folder
+        self._prepared = prepared
         self._stdlib = stdlib_sqlite
         self._sandboxes: list[Any] = []
         self._processes: list[stand.Process] = []
@@ -136,11 +162,22 @@ class Field:
         self._sandboxes.append(running)
         return self.graph_url
 
-    def installation(self, *channel_options: str, **settings: str) -> stand.Installation:
+    def bare_installation(self, **settings: str) -> stand.Installation:
         if self._stdlib:
             settings["database_url"] = f"sqlite+stdlib:///{self.folder}/data/broadcaster.db"
-        here = stand.Installation(self.folder, self.graph_url, **settings)
-        here.add_channel(CHANNEL, *channel_options)
+        return stand.Installation(self.folder, self.graph_url, **settings)
+
+    def installation(self, pace: float | None = None, **settings: str) -> stand.Installation:
+        """An installation that knows the first number; without a pace Meta's 80 a second hold."""
+        assert self._prepared
+        here = self.bare_installation(**settings)
+        here.use_token(self._prepared.token)
+        if not (self.folder / "data").exists():
+            shutil.copytree(self._prepared.data, self.folder / "data")
+        if pace is not None:
+            with sqlite3.connect(self.folder / "data" / "broadcaster.db") as database:
+                database.execute("UPDATE channel SET pace_override = ?", [pace])
+            database.close()
         return here
 
     def start(self, here: stand.Installation, *halves: str) -> stand.Process:
@@ -159,7 +196,7 @@ class Field:
 
 
 @pytest.fixture
-def field(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Field]:
-    made = Field(tmp_path, request.config.getoption("--stdlib-sqlite"))
+def field(tmp_path: Path, prepared: Prepared, request: pytest.FixtureRequest) -> Iterator[Field]:
+    made = Field(tmp_path, prepared, request.config.getoption("--stdlib-sqlite"))
     yield made
     made.close()

@@ -98,6 +98,8 @@ def test_a_recipient_may_name_another_template(client: Client) -> None:
         ("template no object", {"template": "appointment"}, ["template"]),
         ("naive time", {"scheduleAt": "2030-01-01T10:00:00"}, ["scheduleAt"]),
         ("past time", {"scheduleAt": "2020-01-01T10:00:00Z"}, ["scheduleAt"]),
+        ("time too far", {"scheduleAt": "9999-12-31T23:59:59Z"}, ["scheduleAt"]),
+        ("time past the calendar", {"scheduleAt": "9999-12-31T23:59:59-23:59"}, ["scheduleAt"]),
         ("time no text", {"scheduleAt": 1_900_000_000}, ["scheduleAt"]),
         ("unknown field", {"recipient": []}, ["recipient"]),
         ("unknown policy", {"onDuplicate": "ignore"}, ["onDuplicate"]),
@@ -217,6 +219,22 @@ def test_bodies_that_cannot_be_taken_are_problems(
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json["detail"]
     assert stored() == (0, 0)
+
+
+def test_characters_that_no_text_may_have_hide_no_other_fault(client: Client) -> None:
+    body = rb"""{"channel": "no\ud800", "channel": "nope", "title": "a\u0000", "priority": "x",
+        "template": {"name": "appointment", "name": "appointment"},
+        "recipients": [{"to": "+905554443301", "to": "\udc00"}]}"""
+    response = client.call("POST", "/v1/broadcasts", body=body, headers={"Content-Type": "application/json"})
+    assert set(faults(response)) == {
+        "channel", "title", "priority", "template.name", "recipients[0].to",
+    }  # fmt: skip
+
+
+def test_what_comes_from_outside_is_repeated_in_part_only(client: Client) -> None:
+    response = client.post("/v1/broadcasts", request_of(1, **{"x" * 1_000_000: 1}))
+    assert response.status_code == 400
+    assert len(response.text) < 2000
 
 
 def test_deep_variables_and_metadata_are_refused(client: Client) -> None:

@@ -4,15 +4,17 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broadcaster import access
-from tests.conftest import CHANNEL, Field
+from broadcaster import access, stand
+from tests.conftest import CHANNEL, Field, Prepared
 
 
 class Shell:
@@ -43,11 +45,18 @@ class Shell:
         return json.loads(self.ok(*arguments, "--json"))
 
 
+@pytest.fixture(scope="session")
+def graph_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with stand.sandbox(tmp_path_factory.mktemp("graph"), "--latency", "5") as url:
+        yield url
+
+
 @pytest.fixture
-def shell(field: Field) -> Shell:
-    made = Shell(field.folder, BROADCASTER_GRAPH_URL=field.sandbox("--latency", "5"))
-    made.ok("channel", "add", CHANNEL, "--waba-id", "77", "--access-token", "-", stdin="secret-token\n")
-    return made
+def shell(tmp_path: Path, graph_url: str, prepared: Prepared) -> Shell:
+    """The command line beside a sandbox, with one channel; no server runs."""
+    if not (tmp_path / "data").exists():
+        shutil.copytree(prepared.data, tmp_path / "data")
+    return Shell(tmp_path, BROADCASTER_GRAPH_URL=graph_url)
 
 
 def test_channels_and_templates_are_shown(shell: Shell) -> None:
@@ -64,18 +73,19 @@ def test_channels_and_templates_are_shown(shell: Shell) -> None:
 def test_tokens_are_made_shown_and_revoked(shell: Shell) -> None:
     token = shell.ok("token", "create", "crm", "--scope", "broadcasts:write", "--expires-in", "30").strip()
     assert token.startswith("bc_")
-    row = shell.json("token", "list")[0]
+    row = shell.json("token", "list")[-1]
     assert (row["name"], row["scopes"]) == ("crm", ["broadcasts:write"])
     assert token not in shell.ok("token", "list")
     shell.ok("token", "revoke", row["id"])
-    assert shell.json("token", "list")[0]["revokedAt"]
+    assert shell.json("token", "list")[-1]["revokedAt"]
 
 
 CSV = "\ufeffto;1;2;3;4\r\n+905554440001;Ana;Monday;10:00;papers\r\n905554440002;Ben;Friday;11:00;=1+1\r\n"
 
 
 def test_a_csv_is_sent_watched_listed_and_exported(field: Field, shell: Shell) -> None:
-    here = field.installation("--pace", "50")
+    field.sandbox("--latency", "5")
+    here = field.installation(50)
     field.start(here)
     (shell.folder / "people.csv").write_text(CSV)
     options = ("--channel", CHANNEL, "--template", "appointment", "--language", "en")
@@ -150,20 +160,89 @@ def test_faulty_rows_are_named_and_nothing_is_stored(shell: Shell) -> None:
     (shell.folder / "bad.csv").write_text("to,1,2,3,4\n0911,a,b,c,d\n+905554440001,a\n+905554440002,a,b,c,\n")
     done = shell.run("send", "bad.csv", "--channel", CHANNEL, "--template", "appointment")
     assert done.returncode == 1
-    for part in ('not an international number: "0911"', "row 3", "BODY 4 must not be empty"):
-        assert part in done.stderr
+    assert done.stderr.splitlines() == [
+        "row 3: has 2 cells, the header has 5",
+        'row 2 to: not an international number: "0911"',
+        "row 4 variables: BODY 4 must not be empty",
+    ]
     assert shell.json("list") == []
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"phone,1\n1,2\n", 'one of them "to"'), (b"\xff\xfe", "UTF-8"), (b"", 'one of them "to"')],
+    [
+        (b"phone,1\n1,2\n", 'one of them "to"'),
+        (b"\xff\xfe", "UTF-8"),
+        (b"", 'one of them "to"'),
+        (b"to,1,1\n+905554440001,a,b\n", "a name of its own"),
+        (b"to,to\n+905554440001,+905554440002\n", "a name of its own"),
+        (b"to,1\n+905554440001,a\x00b\n", "NUL"),
+        (b'to,1\n+905554440001,"a\n', "row 2: cannot be read as CSV"),
+        (b'{"template": "x", "recipients": []}', "must be an object"),
+        (b"{", "not JSON"),
+    ],
 )
 def test_unreadable_files_are_told_in_a_sentence(shell: Shell, content: bytes, complaint: str) -> None:
     (shell.folder / "x.csv").write_bytes(content)
     done = shell.run("send", "x.csv", "--channel", CHANNEL, "--template", "appointment")
     assert done.returncode == 1
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"To;1;2;3;4;\r\n+905554440001;a;b;c;d;\r\n",
+        b"to\t1\t2\t3\t4\n+905554440001\ta\tb\tc\td\n",
+        b"to,1,2,3,4\r+905554440001,a,b,c,d\r",
+    ],
+)
+def test_spreadsheets_habits_are_understood(shell: Shell, content: bytes) -> None:
+    (shell.folder / "x.csv").write_bytes(content)
+    options = ("--channel", CHANNEL, "--template", "appointment", "--dry-run", "--json")
+    assert json.loads(shell.ok("send", "x.csv", *options))["valid"] == 1
+
+
+@pytest.mark.parametrize("pace", ["inf", "nan", "0", "-1", "1e-9", "1e9"])
+def test_an_impossible_pace_is_refused(shell: Shell, pace: str) -> None:
+    done = shell.run("channel", "add", CHANNEL, "--waba-id", "77", "--access-token", "t", "--pace", pace)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "--pace")
+
+
+@pytest.mark.parametrize(
+    ("number", "waba", "token", "option"),
+    [
+        ("../../x", "77", "t", "PHONE_NUMBER_ID"),
+        ("1", "x", "t", "--waba-id"),
+        ("1", "7", "a\nb", "--access-token"),
+    ],
+)
+def test_ids_and_tokens_are_checked_before_they_travel(
+    shell: Shell, number: str, waba: str, token: str, option: str
+) -> None:
+    done = shell.run("channel", "add", number, "--waba-id", waba, "--access-token", token)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, option)
+    assert "a\nb" not in done.stderr
+
+
+def test_an_unusable_place_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = Shell(tmp_path, BROADCASTER_DATA_DIR=str(tmp_path / "file" / "x")).run("list")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "broadcaster.db").write_bytes(b"not a database" * 100)
+    done = Shell(tmp_path).run("list")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "database" in done.stderr
+
+
+def test_watching_leaves_standard_output_to_the_document(field: Field, shell: Shell) -> None:
+    field.sandbox("--latency", "5")
+    here = field.installation(50)
+    field.start(here)
+    (shell.folder / "people.csv").write_text(CSV)
+    options = ("--channel", CHANNEL, "--template", "appointment", "--watch", "--json")
+    assert json.loads(shell.ok("send", "people.csv", *options))["status"] == "completed"
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:

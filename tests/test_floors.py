@@ -14,7 +14,7 @@ FLOORS: list[set[str]] = [
     {"sender", "tasks"},
     {"broadcasts", "channels", "access"},
     {"http", "api"},
-    {"app", "server", "show", "stand", "demo", "cli", "__main__", "__init__"},
+    {"app", "server", "recipients_csv", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]
 SANDBOX_MAY_IMPORT = FLOORS[0] | {"sandbox"}
 

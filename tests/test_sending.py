@@ -46,7 +46,7 @@ def rows_of(here: stand.Installation, path: str) -> dict[str, dict[str, Any]]:
 
 def test_everyone_is_sent_exactly_once(field: Field) -> None:
     field.sandbox("--latency", "20")
-    here = field.installation("--pace", "5000")
+    here = field.installation(5000)
     field.start(here)
     path = accept(here, 1000)
     done = finished(here, path)
@@ -61,7 +61,7 @@ def test_everyone_is_sent_exactly_once(field: Field) -> None:
 
 def test_web_and_worker_may_be_two_processes(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "500")
+    here = field.installation(500)
     field.start(here, "web")
     path = accept(here, 20)
     assert here.ask("GET", path)["whyWaiting"]["detail"] == "no worker is running"
@@ -73,7 +73,7 @@ def test_web_and_worker_may_be_two_processes(field: Field) -> None:
 
 def test_each_answer_leads_to_its_state(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "200", unknown_window="600")
+    here = field.installation(200, unknown_window="600")
     field.start(here)
     path = accept(
         here,
@@ -106,7 +106,7 @@ def test_each_answer_leads_to_its_state(field: Field) -> None:
 
 def test_unknown_is_closed_after_its_window_and_never_sent_again(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "200", unknown_window="2")
+    here = field.installation(200, unknown_window="2")
     field.start(here)
     path = accept(here, recipients=numbers("9006", "9006", "9008", "0001"))
     done = finished(here, path)
@@ -120,7 +120,7 @@ def test_unknown_is_closed_after_its_window_and_never_sent_again(field: Field) -
 @pytest.mark.parametrize(("digits", "reason"), [("9009", "token"), ("9011", "template")])
 def test_what_would_fail_for_all_pauses_and_fails_nobody(field: Field, digits: str, reason: str) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "20")
+    here = field.installation(20)
     field.start(here)
     path = accept(here, recipients=numbers("0001", digits, *["0002"] * 40), onDuplicate="allow")
     paused = wait_until(
@@ -138,7 +138,7 @@ def test_what_would_fail_for_all_pauses_and_fails_nobody(field: Field, digits: s
 
 def test_while_graph_cannot_be_reached_nobody_fails(field: Field, tmp_path: Path) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "50")
+    here = field.installation(50)
     with stand.sandbox(tmp_path) as other:
         pass
     gone = stand.Installation(tmp_path, other)
@@ -147,7 +147,9 @@ def test_while_graph_cannot_be_reached_nobody_fails(field: Field, tmp_path: Path
     here.url = gone.url
     path = accept(here, 5)
     wait_until(lambda: any(row["error"] for row in rows_of(here, path).values()))
+    wait_until(lambda: here.ask("GET", path)["whyWaiting"]["reason"] == "channel")
     document = here.ask("GET", path)
+    assert "cannot be reached" in document["whyWaiting"]["detail"]
     assert document["stats"]["pending"] == 5
     assert {row["error"]["code"] for row in rows_of(here, path).values() if row["error"]} == {"UNREACHABLE"}
     process.stop()
@@ -158,7 +160,7 @@ def test_while_graph_cannot_be_reached_nobody_fails(field: Field, tmp_path: Path
 
 def test_a_killed_server_loses_nobody_and_sends_nobody_twice(field: Field) -> None:
     field.sandbox("--latency", "40")
-    here = field.installation("--pace", "400", unknown_window="1")
+    here = field.installation(400, unknown_window="1")
     process = field.start(here)
     path = accept(here, 600)
     moments = random.Random(7)
@@ -191,7 +193,7 @@ def state_counts(here: stand.Installation) -> dict[str, int]:
 
 def test_a_schedule_is_kept_within_a_second_even_over_a_kill_and_without_huey(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "200")
+    here = field.installation(200)
     process = field.start(here)
     due = epoch_ms() + 5000
     path = accept(here, 10, scheduleAt=format_time(due))
@@ -211,7 +213,7 @@ def test_a_schedule_is_kept_within_a_second_even_over_a_kill_and_without_huey(fi
 
 def test_a_start_after_the_schedule_is_late_and_says_so(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "200")
+    here = field.installation(200)
     process = field.start(here)
     due = epoch_ms() + 800
     path = accept(here, 3, scheduleAt=format_time(due))
@@ -248,7 +250,7 @@ def test_the_pace_holds_over_a_restart(field: Field) -> None:
 
 def test_stop_in_the_middle_lets_out_no_more_than_was_in_flight(field: Field) -> None:
     field.sandbox("--latency", "50")
-    here = field.installation("--pace", "100")
+    here = field.installation(100)
     field.start(here)
     path = accept(here, 1000)
     wait_until(lambda: field.report()["requests"] > 50)
@@ -268,7 +270,7 @@ def test_stop_in_the_middle_lets_out_no_more_than_was_in_flight(field: Field) ->
 
 def test_a_broadcast_stopped_before_its_schedule_never_sends(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "200")
+    here = field.installation(200)
     field.start(here)
     due = epoch_ms() + 1500
     path = accept(here, 5, scheduleAt=format_time(due))
@@ -282,7 +284,7 @@ def test_a_broadcast_stopped_before_its_schedule_never_sends(field: Field) -> No
 
 def test_a_pause_holds_and_a_resume_finishes(field: Field) -> None:
     field.sandbox("--latency", "10")
-    here = field.installation("--pace", "100")
+    here = field.installation(100)
     field.start(here)
     path = accept(here, 120)
     wait_until(lambda: field.report()["requests"] > 20)
@@ -298,7 +300,7 @@ def test_a_pause_holds_and_a_resume_finishes(field: Field) -> None:
 
 def test_sigterm_settles_what_is_in_flight(field: Field) -> None:
     field.sandbox("--latency", "400")
-    here = field.installation("--pace", "200")
+    here = field.installation(200)
     process = field.start(here)
     path = accept(here, 500)
     wait_until(lambda: field.report()["requests"] > 60)
@@ -313,7 +315,7 @@ def test_sigterm_settles_what_is_in_flight(field: Field) -> None:
 
 def test_a_new_pace_is_followed_while_sending(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "2")
+    here = field.installation(2)
     field.start(here)
     path = accept(here, 60)
     wait_until(lambda: field.report()["requests"] > 2)
@@ -323,7 +325,7 @@ def test_a_new_pace_is_followed_while_sending(field: Field) -> None:
 
 def test_the_log_masks_numbers_and_names_no_token(field: Field) -> None:
     field.sandbox("--latency", "5")
-    here = field.installation("--pace", "100")
+    here = field.installation(100)
     process = field.start(here)
     finished(here, accept(here, recipients=numbers("0001", "9001")))
     process.stop()

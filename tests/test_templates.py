@@ -171,6 +171,19 @@ def test_a_one_time_code_stands_in_text_and_button() -> None:
         ),
         (
             "product_news",
+            [component("HEADER", ["https://x y z\n<>"]), component("BODY", ["a", "b", "c"])],
+            "HEADER image must be an http or https address or a media id",
+        ),
+        (
+            "branch_opening",
+            [
+                component("HEADER", [{"latitude": "91", "longitude": None, "name": [], "address": "a"}]),
+                component("BODY", ["a"]),
+            ],
+            "HEADER latitude must be a number from -90 to 90",
+        ),
+        (
+            "product_news",
             [component("HEADER", ["123"]), component("BODY", ["a", "b", "c"])],
             'BUTTONS needs a value for "See it" at position 1',
         ),

@@ -54,7 +54,7 @@ class Broadcasts(_Resource):
             _accepted(response, replayed, True)
             return
         faults = Faults()
-        spec = shapes.spec(http.json_object(raw), faults)
+        spec = shapes.spec(http.json_object(raw, faults), faults)
         plan = broadcasts.plan(spec, faults, self.settings, now)
         if dry_run:
             http.answer(response, answers.plan(plan, self.settings, now))
@@ -141,6 +141,7 @@ class Moves(_Resource):
 class Message(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, reference: str) -> None:
         http.caller(request, "broadcasts:read", epoch_ms())
+        http.Query(request, ()).check()
         row, broadcast_id = broadcasts.find_message(reference)
         http.answer(response, answers.message(row, broadcast_id))
 
@@ -154,6 +155,7 @@ class Channels(_Resource):
 
     def on_get_one(self, request: falcon.Request, response: falcon.Response, phone_number_id: str) -> None:
         http.caller(request, "channels:read", epoch_ms())
+        http.Query(request, ()).check()
         http.answer(response, answers.channel(channels.get(phone_number_id), self.settings))
 
 
@@ -174,6 +176,7 @@ class Templates(_Resource):
 class Me(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         caller = http.authenticated(request, epoch_ms())
+        http.Query(request, ()).check()
         row = token_rows.find(caller.token_id)
         document: dict[str, Any] = {
             "id": caller.token_id,

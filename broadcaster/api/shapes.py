@@ -1,5 +1,6 @@
 """The requests of our own API, as pydantic models: what is checked without knowing anything."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,6 +20,9 @@ _WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
+
+
+_SHOULD = re.compile(r"^(Input|String|List|Dictionary) should")
 
 
 class _Shape(BaseModel):
@@ -137,5 +141,5 @@ def add_faults(error: ValidationError, where: str, faults: Faults) -> None:
         path = where
         for part in fault["loc"]:
             path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-        message = _WORDS.get(fault["type"], fault["msg"])
+        message = _WORDS.get(fault["type"]) or _SHOULD.sub("must", fault["msg"])
         faults.add(path, message[0].lower() + message[1:])

@@ -47,6 +47,10 @@ def open(url: str) -> Database:
     # Deferred transactions that read before they write fail at once, whatever the timeout.
     database = driver(str(path), pragmas=_PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
     models.database.initialize(database)
+    try:
+        database.connect()
+    except PeeweeException as error:
+        raise Misconfigured(f"the database {path} cannot be used: {error}") from None
     return database
 
 

@@ -17,7 +17,8 @@ def take(channel_id: int, owner: str, pace: float, dead: Iterable[str], now: int
         return 0
     if held.owner != owner and held.expires_at > now and held.owner not in dead:
         return None
-    Lease.update(owner=owner, expires_at=until, pace=pace).where(Lease.channel_id == channel_id).execute()
+    taken = Lease.update(owner=owner, expires_at=until, pace=pace, trouble=None)
+    taken.where(Lease.channel_id == channel_id).execute()
     return held.claimed_at
 
 
@@ -25,6 +26,17 @@ def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
     """Keep the lease; False if another worker took it."""
     query = Lease.update(expires_at=until, pace=pace)
     return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
+
+
+def note_trouble(channel_id: int, trouble: str | None) -> None:
+    """What keeps the holder from sending, or None."""
+    Lease.update(trouble=trouble).where(Lease.channel_id == channel_id).execute()
+
+
+def trouble(channel_id: int, now: int) -> str | None:
+    """What keeps the channel's sender from sending at the moment."""
+    held = Lease.get_or_none((Lease.channel_id == channel_id) & (Lease.expires_at > now))
+    return held.trouble if held else None
 
 
 def note_claim(channel_id: int, now: int) -> None:

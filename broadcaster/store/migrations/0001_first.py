@@ -128,7 +128,8 @@ CREATE TABLE lease (
     owner TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     claimed_at BIGINT NOT NULL,
-    pace DOUBLE PRECISION NOT NULL
+    pace DOUBLE PRECISION NOT NULL,
+    trouble TEXT
 );
 CREATE TABLE worker (
     id TEXT PRIMARY KEY,

@@ -1,0 +1,91 @@
+"""Recipients from a spreadsheet's CSV: a header row with `to` and one column a variable."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from broadcaster.errors import Faults, Malformed
+
+_ENTRY = re.compile(r"recipients\[(\d+)\]\.?")
+
+
+@dataclass
+class Rows:
+    """The recipients of a file, the row each came from, and what was wrong with other rows."""
+
+    recipients: list[dict[str, Any]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+    def by_row(self, faults: Faults) -> Faults:
+        """The same faults, told by the row of the file instead of the place in the request."""
+        renamed = Faults(count=faults.count - len(faults.shown))
+        for fault in faults.shown:
+            renamed.add(_ENTRY.sub(self._row, fault.field), _ENTRY.sub(self._row, fault.message))
+        return renamed
+
+    def _row(self, found: re.Match[str]) -> str:
+        return f"row {self.numbers[int(found[1])]} "
+
+
+def read(raw: bytes) -> Rows:
+    """The rows of a CSV in UTF-8, with or without byte order mark, parted by comma, semicolon or tab.
+
+    Raises Malformed where the file as a whole cannot be used.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Malformed("the file is not UTF-8: save it as CSV UTF-8") from None
+    if "\x00" in text:
+        raise Malformed("the file contains NUL characters, it is no CSV")
+    first_line = text.replace("\r", "\n").partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    rows = Rows()
+    try:
+        header = _header(next(reader, []))
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                _take(rows, header, row, reader.line_num)
+    except csv.Error as error:
+        rows.faults.append((reader.line_num, f"cannot be read as CSV: {error}"))
+    return rows
+
+
+def _header(cells: list[str]) -> list[str]:
+    names = [name.strip() for name in cells]
+    while names and not names[-1]:
+        names.pop()
+    names = ["to" if name.lower() == "to" else name for name in names]
+    if "to" not in names:
+        raise Malformed('the first row must name the columns, one of them "to"')
+    if len(set(names)) != len(names) or "" in names:
+        raise Malformed("the first row must give each column a name of its own")
+    return names
+
+
+def _take(rows: Rows, header: list[str], row: list[str], number: int) -> None:
+    while len(row) > len(header) and not row[-1].strip():
+        row.pop()
+    if len(row) != len(header):
+        rows.faults.append((number, f"has {len(row)} cells, the header has {len(header)}"))
+        return
+    rows.recipients.append(_recipient(dict(zip(header, row, strict=True))))
+    rows.numbers.append(number)
+
+
+def _recipient(row: dict[str, str]) -> dict[str, Any]:
+    to = row.pop("to")
+    header = row.pop("header", None)
+    buttons = {key.removeprefix("button."): row.pop(key) for key in list(row) if key.startswith("button.")}
+    components: list[dict[str, Any]] = []
+    if header is not None:
+        components.append({"type": "HEADER", "parameters": [header]})
+    if row:
+        components.append({"type": "BODY", "parameters": row})
+    if buttons:
+        components.append({"type": "BUTTONS", "parameters": buttons})
+    return {"to": to, "variables": components} if components else {"to": to}
