@@ -10,11 +10,14 @@ COEXISTENCE = 20.0
 
 UNLIMITED = None
 WINDOW = 1.0
-GUARD = 0.02
+GUARD = 0.045
 """Added to the window in seconds: two messages a window apart may travel unequally long."""
-SMOOTHING = 1.5
-"""Within a second messages may leave this much faster than the pace, so that a stall is made up
-for without a burst."""
+BRISK, SPREAD = 300.0, 1.25
+"""Within a second messages leave at up to 300/s (at most four times the pace), or at 1.25 times a
+pace above that. A brisk start leaves slack in every second, in which a stall costs nothing; a fast
+channel must not overrun its own machine, or what left evenly arrives in a heap."""
+RECOVERY_AFTER = 2.0
+"""Seconds without throttling after which a slowed pace begins to recover."""
 
 _TIER = re.compile(r"TIER_(\d+)(K?)", re.ASCII)
 
@@ -72,7 +75,7 @@ def pair_backoff(tries: int) -> int:
 class Window:
     """A sliding second over what leaves: at most `pace` messages in any of them.
 
-    A place is taken before a message is claimed and counts until one window after its bytes
+    A place is taken before a message leaves and counts until one window after its bytes have
     left, so that a slow connection cannot push two seconds' worth into one. Times are seconds
     of a monotonic clock and arguments.
     """
@@ -82,47 +85,54 @@ class Window:
         self.current = pace
         self._left: deque[float] = deque()
         self._leaving = 0
-        self._not_before = now
+        self._held_until = now
+        self._even_since = now
+        """What leaves is spread evenly from here on: a place opens every `_gap` seconds."""
         self._slowed_at = -math.inf
 
     @property
     def step(self) -> int:
-        """The most that is claimed at once: a twentieth of a second's pace, at least one."""
-        return max(1, int(self.current / 20))
+        """The most that leaves or is claimed at once: a fortieth of a second's pace, at least one."""
+        return max(1, int(self.current / 40))
 
     def room(self, now: float) -> int:
         """How many may leave now."""
-        if now < self._not_before:
+        if now < self._held_until:
             return 0
         self._forget(now)
-        return max(0, min(self.step, self._size() - len(self._left) - self._leaving))
+        # What a stall left unused is made up for by one step, no more.
+        self._even_since = max(self._even_since, now - self.step * self._gap())
+        spread = int((now - self._even_since) / self._gap() + 1e-6)
+        return max(0, min(spread, self._size() - len(self._left) - self._leaving))
 
     def wait(self, now: float) -> float:
         """Seconds after which it is worth asking again; at least a millisecond."""
-        until = self._not_before
+        until = max(self._held_until, self._even_since + self._gap())
         if self._left and len(self._left) + self._leaving >= self._size():
             until = max(until, self._left[0] + self._length())
         return max(0.001, until - now)
 
-    def take(self, count: int) -> None:
-        self._leaving += count
+    def is_held(self, now: float) -> bool:
+        """Whether nothing may leave for longer than the pace alone would ask."""
+        return self._held_until > now
 
-    def give_back(self, count: int = 1) -> None:
-        """Places of messages that never left."""
-        self._leaving -= count
+    def take(self, count: int = 1) -> None:
+        """Places for messages that are about to leave."""
+        self._leaving += count
+        self._even_since += count * self._gap()
+
+    def give_back(self) -> None:
+        """The place of a message that never left."""
+        self._leaving -= 1
 
     def left(self, now: float) -> None:
         """One message's bytes left."""
         self._leaving -= 1
         self._left.append(now)
 
-    def smooth(self, count: int, now: float) -> None:
-        """Spread what follows: the next step comes no sooner than `count` messages are worth."""
-        self._not_before = max(self._not_before, now + count / (self.current * SMOOTHING))
-
     def hold(self, until: float) -> None:
         """Nothing leaves before this."""
-        self._not_before = max(self._not_before, until)
+        self._held_until = max(self._held_until, until)
 
     def slow(self, now: float) -> None:
         """Halve the pace, at most once a second, never below one in ten seconds: Meta throttled."""
@@ -131,9 +141,9 @@ class Window:
             self._slowed_at = now
 
     def recover(self, now: float, seconds: float) -> None:
-        """Win back a twentieth of the pace a second, once ten seconds went by without throttling."""
-        if self.current < self.base and now - self._slowed_at > 10:
-            self.current = min(self.base, self.current + self.base * seconds / 20)
+        """Win back a fifth of the pace a second, once throttling has stopped for a while."""
+        if self.current < self.base and now - self._slowed_at > RECOVERY_AFTER:
+            self.current = min(self.base, self.current + self.base * seconds / 5)
 
     def set_pace(self, pace: float) -> None:
         """The channel's pace changed; what Meta made slower stays in proportion."""
@@ -146,6 +156,9 @@ class Window:
     def _length(self) -> float:
         """Seconds of the window: longer than one where the pace is less than one a second."""
         return max(WINDOW, self._size() / self.current) + GUARD
+
+    def _gap(self) -> float:
+        return 1 / max(SPREAD * self.current, min(4 * self.current, BRISK))
 
     def _forget(self, now: float) -> None:
         oldest = now - self._length()

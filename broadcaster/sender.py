@@ -15,6 +15,7 @@ import random
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,12 +57,18 @@ class Line:
     headers: dict[str, str]
     window: pacing.Window
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    hand: deque[Claimed] = field(default_factory=deque)
+    """Claimed ahead, waiting for their place in the window."""
     claimed: int = 0
-    """Messages in our hands: claimed and not yet settled."""
+    """All that is claimed and not yet settled: in hand, in flight, or waiting to be recorded."""
+    idle_until: float = 0.0
+    """After a claim found nothing due: not before this the next, monotonic seconds."""
     turn: int = 0
     unreached: int = 0
     """How often in a row Graph could not be reached."""
     held_until: float = 0.0
+    trouble: str | None = None
+    """What was last noted on the lease."""
     seen: float = 0.0
     """When the channel's row was last looked at, monotonic seconds."""
 
@@ -209,6 +216,7 @@ class Sender:
         if channel_id in self._lines:
             line = self._lines[channel_id]
             if line:
+                line.idle_until = 0.0
                 line.news.set()
         elif not self._stopping.is_set():
             self._lines[channel_id] = None
@@ -267,26 +275,60 @@ class Sender:
         return pacing.pace_of(row.throughput, row.coexistence, tier, row.pace_override)
 
     async def _drive(self, line: Line) -> None:
-        while not self._stopping.is_set():
-            if time.monotonic() - line.seen > 1 and not await self._write(self._look_again, line):
-                return
-            room = min(line.window.room(time.monotonic()), MOST_IN_FLIGHT - line.claimed)
-            if room <= 0:
-                await self._sleep(self._stopping, min(1.0, line.window.wait(time.monotonic())))
-                continue
-            batch = await self._claim(line, room)
-            if batch is None:
-                return
-            if self._stopping.is_set():
-                await self._put_back_unsent(line, batch)
-                return
-            for claimed in batch:
-                self._sends.add(asyncio.create_task(self._send(line, claimed)))
-            if not batch:
-                if not line.claimed:
-                    return
-                line.news.clear()
-                await self._sleep(line.news, 0.25)
+        """Claim a little ahead and let it out at the pace, until nothing is due or the lease is lost."""
+        claiming: asyncio.Task[bool] | None = None
+        keeping = asyncio.create_task(self._keep(line))
+        try:
+            while not self._stopping.is_set() and not keeping.done():
+                now = time.monotonic()
+                if claiming and claiming.done():
+                    if not claiming.result():
+                        return
+                    claiming = None
+                if line.window.is_held(now):
+                    await self._put_back(line)
+                elif claiming is None and self._wants_more(line, now):
+                    claiming = asyncio.create_task(self._claim(line))
+                self._let_out(line)
+                await self._await_change(line, claiming)
+        finally:
+            keeping.cancel()
+            await asyncio.wait((keeping, claiming) if claiming else (keeping,))
+            await self._put_back(line)
+
+    async def _keep(self, line: Line) -> None:
+        """Hold the lease and follow the channel's row; ends when another worker took over."""
+        held = True
+        while held:
+            await asyncio.sleep(1)
+            held = await self._write(self._look_again, line)
+
+    def _wants_more(self, line: Line, now: float) -> bool:
+        """Whether to claim: a little ahead, so that a message is at hand when its place opens.
+
+        Never more than a tenth of a second's pace, which may still leave after a stop; a slow
+        channel claims when the place is open, for what is in hand at a crash becomes unknown.
+        """
+        if line.claimed >= MOST_IN_FLIGHT or now < line.idle_until:
+            return False
+        step = line.window.step
+        return not line.hand and line.window.room(now) > 0 if step == 1 else len(line.hand) <= step // 2
+
+    def _let_out(self, line: Line) -> None:
+        for _ in range(min(len(line.hand), line.window.room(time.monotonic()))):
+            line.window.take()
+            self._sends.add(asyncio.create_task(self._send(line, line.hand.popleft())))
+
+    async def _await_change(self, line: Line, claiming: "asyncio.Task[bool] | None") -> None:
+        """Sleep until something can be let out or claimed."""
+        now = time.monotonic()
+        if line.hand or (not claiming and now >= line.idle_until and line.claimed < MOST_IN_FLIGHT):
+            await asyncio.sleep(min(0.5, line.window.wait(now)))
+        elif claiming:
+            await asyncio.wait((claiming,), timeout=1)
+        else:
+            line.news.clear()
+            await self._sleep(line.news, 0.25)
 
     def _look_again(self, line: Line) -> bool:
         """Renew the lease and follow changes of pace and token; False if another worker took over."""
@@ -298,20 +340,25 @@ class Sender:
             line.window.set_pace(pace)
         line.window.recover(monotonic, monotonic - line.seen)
         line.seen = monotonic
+        trouble = "Graph cannot be reached, trying again" if line.unreached else None
+        if trouble != line.trouble:
+            lease.note_trouble(line.channel_id, trouble)
+            line.trouble = trouble
         return lease.renew(line.channel_id, self._presence.id, line.window.current, now + LEASE_MS)
 
-    async def _claim(self, line: Line, room: int) -> list[Claimed] | None:
-        line.window.take(room)
-        batch: list[Claimed] | None = None
-        try:
-            batch = await self._write(self._claim_now, line, room)
-        finally:
-            line.window.give_back(room - len(batch or ()))
-        if batch:
-            line.turn += 1
-            line.claimed += len(batch)
-            line.window.smooth(len(batch), time.monotonic())
-        return batch
+    async def _claim(self, line: Line) -> bool:
+        """Take the next messages in hand; False if the lease is lost or nothing is left to do."""
+        room = min(line.window.step, MOST_IN_FLIGHT - line.claimed)
+        batch = await self._write(self._claim_now, line, room)
+        if batch is None:
+            return False
+        line.turn += 1
+        line.claimed += len(batch)
+        line.hand.extend(batch)
+        if not batch:
+            # Something may come back from its flight, or a retry come due; the sweep finds the rest.
+            line.idle_until = time.monotonic() + 0.25
+        return bool(batch or line.claimed)
 
     def _claim_now(self, line: Line, room: int) -> list[Claimed] | None:
         now = epoch_ms()
@@ -319,12 +366,13 @@ class Sender:
             line.channel_id, self._presence.id, room, line.turn, line.window.current, now, now + LEASE_MS
         )
 
-    async def _put_back_unsent(self, line: Line, batch: list[Claimed]) -> None:
-        now = epoch_ms()
-        rows = [(m.id, m.attempt, now, None, None, now, 0) for m in batch]
-        await self._write(message.put_back, rows)
-        line.window.give_back(len(batch))
-        line.claimed -= len(batch)
+    async def _put_back(self, line: Line) -> None:
+        """What is in hand and has not left is pending again: it will be a while until it may leave."""
+        now, batch = epoch_ms(), list(line.hand)
+        line.hand.clear()
+        if batch:
+            await self._write(message.put_back, [(m.id, m.attempt, now, None, None, now, 0) for m in batch])
+            line.claimed -= len(batch)
 
     async def _let_go(self, line: Line) -> None:
         """Wait for what is in flight, then free the lease."""
@@ -377,6 +425,7 @@ class Sender:
         now = time.monotonic()
         if verdict.move is Move.SLOW:
             line.window.slow(now)
+            logger.warning("throttled", channel=line.channel_id, code=verdict.code, pace=line.window.current)
         elif verdict.move is Move.UNREACHED:
             # Nothing left and nothing would: hold the line instead of burning tries.
             if now >= line.held_until:

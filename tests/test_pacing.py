@@ -46,13 +46,11 @@ def leave_as_fast_as_allowed(pace: float, seconds: float, stall: float = 0) -> l
     now, window, left = 0.0, Window(pace, 0.0), []
     while now < seconds:
         room = window.room(now)
-        if room:
-            window.take(room)
-            for _ in range(room):
-                window.left(now)
-            left += [now] * room
-            window.smooth(room, now)
-        now += 0.002 + (stall if len(left) == 20 else 0)
+        window.take(room)
+        for _ in range(room):
+            window.left(now)
+        left += [now] * room
+        now += 0.002 + (stall if room and len(left) == 20 else 0)
     return left
 
 
@@ -79,7 +77,7 @@ def test_places_count_until_their_bytes_have_left() -> None:
     window.left(10.0)
     window.give_back()
     assert window.room(10.5) == 1
-    window.take(1)
+    window.take()
     assert window.room(10.9) == 0
 
 
@@ -90,10 +88,10 @@ def test_throttling_halves_once_a_second_and_recovers_slowly() -> None:
     assert window.current == 40
     window.slow(2.1)
     assert window.current == 20
-    window.recover(5.0, 1.0)
+    window.recover(4.0, 1.0)
     assert window.current == 20
-    window.recover(13.0, 1.0)
-    assert window.current == 24
+    window.recover(4.2, 1.0)
+    assert window.current == 36
     window.recover(100.0, 100.0)
     assert window.current == 80
 
@@ -109,8 +107,16 @@ def test_nothing_leaves_during_a_hold() -> None:
     window = Window(80, 0.0)
     window.hold(3.0)
     assert window.room(2.9) == 0
+    assert window.is_held(2.9)
     assert window.wait(2.0) == pytest.approx(1.0)
-    assert window.room(3.0) > 0
+    assert not window.is_held(3.0)
+    assert window.room(3.1) > 0
+
+
+@given(st.sampled_from([40, 80, 250, 1000]))
+def test_what_leaves_at_once_is_at_most_a_fortieth_of_a_second(pace: float) -> None:
+    left = leave_as_fast_as_allowed(pace, 3, 1.0)
+    assert max(left.count(moment) for moment in set(left)) <= pace / 40
 
 
 def test_backoff_grows_and_jitters() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import signal
 import time
@@ -196,6 +197,9 @@ def serve(host: str, port: int, latency: float, throughput: float) -> None:
 
 
 async def _serve(host: str, port: int, sandbox: Sandbox) -> None:
+    # A long collection would look like a burst of the sender's.
+    gc.freeze()
+    gc.set_threshold(50_000, 100, 1000)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

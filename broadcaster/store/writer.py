@@ -38,6 +38,8 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
+            # From here on a caller who gives up waiting cannot take the job back.
+            batch = [(future, job) for future, job in batch if future.set_running_or_notify_cancel()]
             try:
                 self._commit_together(batch)
             except BaseException:
