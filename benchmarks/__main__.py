@@ -1,0 +1,247 @@
+"""make bench: the marks of the project, as one table with ratios measured in the same run."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from broadcaster import broadcasts, config, stand, wire
+from broadcaster.clock import epoch_ms
+from broadcaster.models import Channel
+from broadcaster.store import broadcast as ledger
+from broadcaster.store import channel, database, message
+from broadcaster.store.message import Draft
+
+CHANNEL = "100000000000001"
+LATENCY = ("--latency", "50")
+console = Console(highlight=False, width=120)
+table = Table("", "measured", "beside", "mark", box=None, header_style="bold", title_justify="left")
+
+
+def row(name: str, measured: str, beside: str = "", mark: str = "") -> None:
+    table.add_row(name, measured, beside, mark)
+    console.print(f"  {name}: {measured}  {beside}")
+
+
+def request_of(count: int, series: int = 0) -> dict[str, Any]:
+    return {
+        "channel": CHANNEL,
+        "template": {"name": "appointment", "language": "en"},
+        "recipients": [
+            {
+                "to": f"+90555{series:03d}{i:04d}",
+                "variables": ["Ana", "Monday", "10:00", f"file {i}"],
+            }
+            for i in range(count)
+        ],
+    }
+
+
+def fill(here: stand.Installation, count: int) -> list[str]:
+    """Accept `count` messages in broadcasts of 5,000; returns their paths."""
+    sizes = [5000] * (count // 5000) + ([count % 5000] if count % 5000 else [])
+    return [
+        f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=request_of(size, i))['id']}"
+        for i, size in enumerate(sizes)
+    ]
+
+
+def wait_for_all(here: stand.Installation, paths: list[str]) -> None:
+    for path in paths:
+        while not here.ask("GET", path)["finishedAt"]:
+            time.sleep(0.2)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def megabytes(pid: int, name: str = "VmRSS") -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(name + ":")[2].split()[0]) / 1000
+
+
+def rival(which: str, url: str, count: int) -> tuple[float, float]:
+    """Messages a second and CPU microseconds a message of a rival, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.rivals", which, url, str(count)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    seen = json.loads(done.stdout.splitlines()[-1])
+    return seen["count"] / seen["seconds"], seen["cpu"] / seen["count"] * 1e6
+
+
+def drain(folder: Path, count: int = 20_000) -> None:
+    """(a) The queue emptied with the pace lifted."""
+    with stand.sandbox(folder, *LATENCY) as url:
+        bare_rate, bare_cpu = rival("bare", url, count)
+        huey_rate, huey_cpu = rival("huey", url, 2000)
+    with stand.sandbox(folder, *LATENCY) as url:
+        here = stand.Installation(folder / "drain", url)
+        here.folder.mkdir()
+        here.add_channel(CHANNEL, "--pace", "100000")
+        web = here.start("web")
+        paths = fill(here, count)
+        worker = here.start("worker")
+        before = cpu_seconds(worker.popen.pid)
+        wait_for_all(here, paths)
+        cpu = (cpu_seconds(worker.popen.pid) - before) / count * 1e6
+        report = stand.sandbox_report(url)
+        rate = count / (report["lastAt"] - report["firstAt"])
+        worker.stop()
+        web.stop()
+    assert report["accepted"] == count and report["duplicates"] == 0
+    row("bare aiohttp loop, nothing stored", f"{bare_rate:,.0f}/s, {bare_cpu:.0f} us CPU")
+    row("one huey task a recipient + requests", f"{huey_rate:,.0f}/s, {huey_cpu:.0f} us CPU")
+    row(
+        f"drain of {count:,}, all states durable",
+        f"{rate:,.0f}/s, {cpu:.0f} us CPU",
+        f"{rate / bare_rate:.2f} of bare ({cpu / bare_cpu:.2f} CPU), {rate / huey_rate:.1f} x huey",
+        "4,000/s, 250 us (0.64 of bare, 1.57 CPU)",
+    )
+
+
+def pace(folder: Path, per_second: int, count: int, mark: str) -> None:
+    """(b) A pace held, with the sandbox's own limit at exactly that figure."""
+    place = folder / f"pace{per_second}"
+    place.mkdir()
+    with stand.sandbox(place, *LATENCY, "--throughput", str(per_second)) as url:
+        here = stand.Installation(place, url)
+        here.add_channel(CHANNEL, "--pace", str(per_second))
+        web, worker = here.start("web"), here.start("worker")
+        wait_for_all(here, fill(here, count))
+        report = stand.sandbox_report(url)
+        worker.stop()
+        web.stop()
+    ideal, took = count / per_second, report["lastAt"] - report["firstAt"]
+    row(
+        f"pace {per_second}/s over {count:,}",
+        f"{ideal / took:.1%} of ideal ({took:.2f} s for {ideal:.0f})",
+        f"peak {report['peakPerSecond']} a second, {report['refused'].get('130429', 0)} x 130429",
+        mark,
+    )
+
+
+def accept(folder: Path) -> None:
+    """(c) 5,000 recipients accepted."""
+    place = folder / "accept"
+    place.mkdir()
+    with stand.sandbox(place) as url:
+        here = stand.Installation(place, url)
+        here.add_channel(CHANNEL)
+        web = here.start("web")
+        raw = json.dumps(request_of(5000)).encode()
+        times = []
+        for _ in range(7):
+            begun = time.perf_counter()
+            here.ask("POST", "/v1/broadcasts", data=raw, headers={"Content-Type": "application/json"})
+            times.append(time.perf_counter() - begun)
+        web.stop()
+    begun = time.perf_counter()
+    for _ in range(5):
+        json.loads(raw)
+    plain = (time.perf_counter() - begun) / 5
+    median = sorted(times)[3]
+    row(
+        f"5,000 recipients accepted ({len(raw) / 1e6:.2f} MB)",
+        f"{median * 1000:.0f} ms (best {min(times) * 1000:.0f})",
+        f"{median / plain:.0f} x json.loads ({plain * 1000:.0f} ms)",
+        "300 ms",
+    )
+
+
+def counters(folder: Path) -> None:
+    """(d) Counters of a 5,000-message broadcast among a million messages."""
+    settings = config.load({"BROADCASTER_DATA_DIR": str(folder / "counters")}, folder / "none")
+    opened = database.open(settings.database)
+    database.migrate(opened)
+    row_of = channel.save(
+        {"phone_number_id": CHANNEL, "waba_id": "7", "portfolio": "7", "access_token": "x"},
+        epoch_ms(),
+    )
+    last = ""
+    for number in range(200):
+        last = f"b{number}"
+        _million(row_of, last)
+    opened.execute_sql("UPDATE message SET state = 'sent', wamid = 'w', sent_at = 1 WHERE id % 3 > 0")
+    opened.execute_sql("UPDATE message SET delivery = 'read' WHERE id % 3 = 1")
+    times, bare = [], []
+    for _ in range(50):
+        begun = time.perf_counter()
+        seen = broadcasts.progress(last, settings, epoch_ms())
+        times.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        message.counts([seen.facts.id])
+        bare.append(time.perf_counter() - begun)
+    assert seen.counts.total == 5000
+    database.close()
+    row(
+        "counters of 5,000 among 1,000,000",
+        f"{sorted(bare)[25] * 1000:.2f} ms, the whole answer {sorted(times)[25] * 1000:.2f} ms",
+        "",
+        "5 ms",
+    )
+
+
+def _million(row_of: Channel, public_id: str) -> None:
+    facts = {
+        "public_id": public_id, "channel_id": row_of.id, "template_name": "t", "template_language": "en",
+        "priority": 0, "duplicates": 0, "scheduled": False, "due_at": epoch_ms(),
+    }  # fmt: skip
+    content = wire.dumps({"name": "t", "language": {"code": "en"}})
+    with database.transaction():
+        ledger.accept(facts, [Draft(f"+9055{i:08d}", content) for i in range(5000)], epoch_ms())
+
+
+def memory(folder: Path, queued: int) -> float:
+    """(e) What the worker holds while so many messages wait and some are being sent."""
+    place = folder / f"memory{queued}"
+    place.mkdir()
+    with stand.sandbox(place, *LATENCY) as url:
+        here = stand.Installation(place, url)
+        here.add_channel(CHANNEL, "--pace", "100")
+        web = here.start("web")
+        fill(here, queued)
+        worker = here.start("worker")
+        while stand.sandbox_report(url)["accepted"] < 400:
+            time.sleep(0.2)
+        peak = megabytes(worker.popen.pid, "VmHWM")
+        worker.stop()
+        web.stop()
+    return peak
+
+
+def main() -> None:
+    console.print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; latency of the sandbox 50 ms")
+    only = set(sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="broadcaster-bench-") as name:
+        folder = Path(name)
+        if not only or "drain" in only:
+            drain(folder)
+        if not only or "pace" in only:
+            pace(folder, 80, 2000, "97 %, peak 80")
+            pace(folder, 1000, 10_000, "95 %, peak 1000")
+        if not only or "accept" in only:
+            accept(folder)
+        if not only or "counters" in only:
+            counters(folder)
+        if not only or "memory" in only:
+            few, many = memory(folder, 1000), memory(folder, 100_000)
+            name = "worker's peak memory, 1,000 and 100,000 waiting"
+            row(name, f"{few:.0f} and {many:.0f} MB", "", "120 MB")
+    console.print()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
