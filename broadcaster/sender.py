@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import uvloop
 
 from broadcaster import log, pacing, phone, verdicts
 from broadcaster.clock import epoch_ms
@@ -39,7 +40,8 @@ MOST_IN_FLIGHT = 1000
 ANSWER_SECONDS = 30
 LEASE_MS = 10_000
 HEARTBEAT_SECONDS = 5
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 0.5
+"""Half of the second within which a broadcast that was scheduled a moment ago must start."""
 GATHER_SECONDS = 0.02
 """How long verdicts wait for company before they are written."""
 _LONGEST_HOLD = 30
@@ -111,7 +113,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sends: set[asyncio.Task[None] | None] = set()
         self._results: list[Result] = []
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.failure: BaseException | None = None
@@ -236,9 +238,12 @@ class Sender:
         except Exception:
             logger.exception("sending for a channel failed, the sweep will try again", channel=channel_id)
         finally:
-            if line:
-                await self._let_go(line)
-            del self._lines[channel_id]
+            try:
+                if line:
+                    await self._let_go(line)
+            finally:
+                # Whatever the database says, the sweep must be able to wake this channel again.
+                del self._lines[channel_id]
         if line and line.news.is_set() and not self._stopping.is_set():
             self._wake(channel_id)
 
@@ -264,7 +269,7 @@ class Sender:
             seen=monotonic,
         )
         # The last holder may have sent up to a moment ago: its second must pass first.
-        line.window.hold(monotonic + pacing.WINDOW + pacing.GUARD - (now - claimed_at) / 1000)
+        line.window.hold(monotonic + pacing.WINDOW + pacing.GUARD - max(0, now - claimed_at) / 1000)
         return line
 
     def _headers(self, row: Channel) -> dict[str, str]:
@@ -293,7 +298,10 @@ class Sender:
                 await self._await_change(line, claiming)
         finally:
             keeping.cancel()
-            await asyncio.wait((keeping, claiming) if claiming else (keeping,))
+            ended, _ = await asyncio.wait((keeping, claiming) if claiming else (keeping,))
+            for task in ended:
+                if not task.cancelled() and task.exception():
+                    logger.warning("a channel was let go", channel=line.channel_id, exc_info=task.exception())
             await self._put_back(line)
 
     async def _keep(self, line: Line) -> None:

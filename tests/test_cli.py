@@ -34,6 +34,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
+            timeout=120,
         )
 
     def ok(self, *arguments: str, stdin: str = "") -> str:

@@ -35,6 +35,7 @@ OWNERS: dict[str, set[str]] = {
     "requests": {"graph", "stand"},
     "rich": {"show", "demo"},
     "structlog": {"log"},
+    "uvloop": {"sender", "sandbox"},
     "waitress": {"server"},
 }
 

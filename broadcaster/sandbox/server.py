@@ -10,6 +10,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from aiohttp import web
 
 from broadcaster.sandbox.check import Refused, check_envelope, check_template
@@ -193,7 +194,7 @@ class Sandbox:
 
 def serve(host: str, port: int, latency: float, throughput: float) -> None:
     """Serve until SIGTERM or SIGINT; the first line on stdout is the address."""
-    asyncio.run(_serve(host, port, Sandbox(latency, throughput)))
+    uvloop.run(_serve(host, port, Sandbox(latency, throughput)))
 
 
 async def _serve(host: str, port: int, sandbox: Sandbox) -> None:

@@ -103,8 +103,14 @@ def change_rows(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]])
     for part in _parts(rows, len(columns)):
         values = ", ".join([one] * len(part))
         statement = f"WITH v ({', '.join(columns)}) AS (VALUES {values}) {sql}"
-        changed += database.execute_sql(statement, [value for row in part for value in row]).rowcount
+        cursor = database.execute_sql(statement, [value for row in part for value in row])
+        changed += cursor.rowcount if cursor.rowcount >= 0 else _last_changes(database)
     return changed
+
+
+def _last_changes(database: Database) -> int:
+    """Python's own sqlite3 does not count for a statement that begins with WITH."""
+    return int(database.execute_sql("SELECT changes()").fetchone()[0])
 
 
 def insert_rows(
