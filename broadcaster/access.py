@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broadcaster import vault
 from broadcaster.errors import Faults, Forbidden, Invalid, Unauthorized
 from broadcaster.models import Token
+from broadcaster.store import database
 from broadcaster.store import token as tokens
 
 SCOPES = (
@@ -14,6 +15,8 @@ SCOPES = (
 PREFIX = "bc"
 DAY = 86_400_000
 _NOTE_EVERY_MS = 60_000
+_noted: dict[str, int] = {}
+"""When each token's use was last noted, or tried to be, by this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,19 @@ def authenticate(presented: str | None, now: int) -> Caller:
         raise Unauthorized("the token was revoked")
     if row.expires_at is not None and row.expires_at <= now:
         raise Unauthorized("the token has expired")
-    if row.used_at is None or now - row.used_at > _NOTE_EVERY_MS:
-        tokens.note_use(row.id, now)
+    if now - max(row.used_at or 0, _noted.get(row.id, 0)) > _NOTE_EVERY_MS:
+        _note_use(row.id, now)
     return Caller(row.id, row.name, frozenset(row.scopes.split()))
+
+
+def _note_use(token_id: str, now: int) -> None:
+    # Reading must go on while the database cannot be written, and not wait for it at every call.
+    _noted[token_id] = now
+    try:
+        tokens.note_use(token_id, now)
+    except Exception as error:
+        if not database.is_trouble(error):
+            raise
 
 
 def create_token(name: str, scopes: list[str], days: int | None, now: int) -> str:

@@ -86,9 +86,15 @@ class Window:
         self._left: deque[float] = deque()
         self._leaving = 0
         self._held_until = now
-        self._even_since = now
+        self._even_since = -math.inf
         """What leaves is spread evenly from here on: a place opens every `_gap` seconds."""
         self._slowed_at = -math.inf
+        self._passed_at = -math.inf
+
+    @property
+    def length(self) -> float:
+        """Seconds of the window: longer than one where the pace is less than one a second."""
+        return max(WINDOW, self._size() / self.current) + GUARD
 
     @property
     def step(self) -> int:
@@ -109,7 +115,7 @@ class Window:
         """Seconds after which it is worth asking again; at least a millisecond."""
         until = max(self._held_until, self._even_since + self._gap())
         if self._left and len(self._left) + self._leaving >= self._size():
-            until = max(until, self._left[0] + self._length())
+            until = max(until, self._left[0] + self.length)
         return max(0.001, until - now)
 
     def is_held(self, now: float) -> bool:
@@ -140,9 +146,14 @@ class Window:
             self.current = max(0.1, self.current / 2)
             self._slowed_at = now
 
+    def passed(self, now: float) -> None:
+        """Meta took an answer's worth of us without throttling."""
+        self._passed_at = now
+
     def recover(self, now: float, seconds: float) -> None:
         """Win back a fifth of the pace a second, once throttling has stopped for a while."""
-        if self.current < self.base and now - self._slowed_at > RECOVERY_AFTER:
+        calm = self._passed_at > self._slowed_at and now - self._slowed_at > RECOVERY_AFTER
+        if calm and self.current < self.base:
             self.current = min(self.base, self.current + self.base * seconds / 5)
 
     def set_pace(self, pace: float) -> None:
@@ -153,14 +164,10 @@ class Window:
     def _size(self) -> int:
         return max(1, int(self.current))
 
-    def _length(self) -> float:
-        """Seconds of the window: longer than one where the pace is less than one a second."""
-        return max(WINDOW, self._size() / self.current) + GUARD
-
     def _gap(self) -> float:
         return 1 / max(SPREAD * self.current, min(4 * self.current, BRISK))
 
     def _forget(self, now: float) -> None:
-        oldest = now - self._length()
+        oldest = now - self.length
         while self._left and self._left[0] <= oldest:
             self._left.popleft()

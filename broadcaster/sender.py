@@ -28,7 +28,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.models import Channel
 from broadcaster.presence import Presence
-from broadcaster.store import broadcast, channel, lease, message
+from broadcaster.store import broadcast, channel, database, lease, message
 from broadcaster.store.message import Claimed
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
@@ -113,6 +113,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sends: set[asyncio.Task[None] | None] = set()
         self._results: list[Result] = []
+        self._windows: dict[int, pacing.Window] = {}
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -131,14 +132,18 @@ class Sender:
 
         What is not settled then is found by the next worker and becomes unknown.
         """
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        self.begin_stop()
         self._thread.join(seconds)
         if self._thread.is_alive():
             return False
         self._writer.stop()
         self._presence.leave()
         return True
+
+    def begin_stop(self) -> None:
+        """No new claims from here on; stop() waits for the rest."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     def wake(self, channel_id: int) -> None:
         """Something of this channel is due. From any thread; harmless when there is nothing."""
@@ -177,7 +182,10 @@ class Sender:
                 await asyncio.wait(self._tasks)
             recorder.cancel()
             await self._record_all()
-            await self._write(lease.leave, self._presence.id)
+            try:
+                await self._write(lease.leave, self._presence.id)
+            except Exception:
+                logger.warning("the heartbeat stays until it is stale", exc_info=True)
 
     async def _write(self, job: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.wrap_future(self._writer.submit(job, *args))
@@ -253,8 +261,8 @@ class Sender:
         row = channel.get(channel_id)
         pace = self._pace(row)
         dead = self._presence.dead(broadcast.lease_holders())
-        claimed_at = lease.take(channel_id, self._presence.id, pace, dead, now, now + LEASE_MS)
-        if claimed_at is None:
+        former = lease.take(channel_id, self._presence.id, pace, dead, now, now + LEASE_MS)
+        if former is None:
             return None
         left_behind = message.lost_by_the_dead(channel_id, now)
         if left_behind:
@@ -265,12 +273,28 @@ class Sender:
             portfolio=row.portfolio,
             url=f"{self._settings.graph_url}/{self._settings.graph_version}/{row.phone_number_id}/messages",
             headers=self._headers(row),
-            window=pacing.Window(pace, monotonic),
+            window=self._window(channel_id, pace, former, now, left_behind > 0),
             seen=monotonic,
         )
-        # The last holder may have sent up to a moment ago: its second must pass first.
-        line.window.hold(monotonic + pacing.WINDOW + pacing.GUARD - max(0, now - claimed_at) / 1000)
         return line
+
+    def _window(
+        self, channel_id: int, pace: float, former: lease.Former, now: int, left_behind: bool
+    ) -> pacing.Window:
+        """The window we last sent through, or a new one that respects what another worker sent.
+
+        Kept from line to line, so that neither a second's sends nor Meta's throttling are forgotten.
+        """
+        known = self._windows.get(channel_id)
+        if known and former.owner == self._presence.id:
+            known.set_pace(pace)
+            return known
+        monotonic = time.monotonic()
+        window = self._windows[channel_id] = pacing.Window(pace, monotonic)
+        # What a claim took may leave a window later; what the dead left may just have left.
+        if left_behind or now - former.claimed_at < 2000 * window.length:
+            window.hold(monotonic + window.length)
+        return window
 
     def _headers(self, row: Channel) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._vault.unlock(row.access_token)}"}
@@ -290,8 +314,9 @@ class Sender:
                     if not claiming.result():
                         return
                     claiming = None
-                if line.window.is_held(now):
-                    await self._put_back(line)
+                if line.window.is_held(now) or now - line.seen > LEASE_MS / 1000 - 2:
+                    # Not for a while, or we slept so long that the lease may be another's by now.
+                    self._put_back(line)
                 elif claiming is None and self._wants_more(line, now):
                     claiming = asyncio.create_task(self._claim(line))
                 self._let_out(line)
@@ -302,7 +327,7 @@ class Sender:
             for task in ended:
                 if not task.cancelled() and task.exception():
                     logger.warning("a channel was let go", channel=line.channel_id, exc_info=task.exception())
-            await self._put_back(line)
+            self._put_back(line)
 
     async def _keep(self, line: Line) -> None:
         """Hold the lease and follow the channel's row; ends when another worker took over."""
@@ -374,13 +399,12 @@ class Sender:
             line.channel_id, self._presence.id, room, line.turn, line.window.current, now, now + LEASE_MS
         )
 
-    async def _put_back(self, line: Line) -> None:
+    def _put_back(self, line: Line) -> None:
         """What is in hand and has not left is pending again: it will be a while until it may leave."""
-        now, batch = epoch_ms(), list(line.hand)
+        now = epoch_ms()
+        self._results += [Result(line, claimed, verdicts.RETURNED, now) for claimed in line.hand]
         line.hand.clear()
-        if batch:
-            await self._write(message.put_back, [(m.id, m.attempt, now, None, None, now, 0) for m in batch])
-            line.claimed -= len(batch)
+        self._recorded.set()
 
     async def _let_go(self, line: Line) -> None:
         """Wait for what is in flight, then free the lease."""
@@ -442,6 +466,7 @@ class Sender:
                 line.unreached += 1
         else:
             line.unreached = 0
+            line.window.passed(now)
 
     # The recorder
 
@@ -455,16 +480,29 @@ class Sender:
     async def _record_all(self) -> None:
         """Write all verdicts at hand, however long the database refuses: they are only here."""
         results, self._results = self._results, []
-        while results:
-            try:
-                await self._write(record, results)
-                break
-            except Exception:
-                logger.exception("verdicts could not be written, trying again", count=len(results))
-                await asyncio.sleep(1)
+        await self._persist(results)
         for result in results:
             result.line.claimed -= 1
             result.line.news.set()
+
+    async def _persist(self, results: list[Result]) -> None:
+        """Write them, whatever it takes: again while the database refuses, one by one if one spoils all."""
+        while results:
+            try:
+                await self._write(record, results)
+                return
+            except Exception as error:
+                logger.exception("verdicts could not be written", count=len(results))
+                if database.is_trouble(error):
+                    await asyncio.sleep(1)
+                elif len(results) > 1:
+                    for result in results:
+                        await self._persist([result])
+                    return
+                else:
+                    # An answer that cannot be stored is as good as none.
+                    results[0].verdict = verdicts.UNREADABLE
+                    await asyncio.sleep(0.1)
 
 
 def record(results: list[Result]) -> None:
@@ -474,7 +512,7 @@ def record(results: list[Result]) -> None:
     pauses: dict[int, Verdict] = {}
     for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
         mark = (claimed.id, claimed.attempt, now)
-        error = (verdict.code or "", verdict.text or "")
+        error = (verdict.code, verdict.text)
         last_try = claimed.tries + 1 >= MOST_TRIES
         if verdict.move is Move.SENT:
             sent.append((*mark, verdict.wamid or "", at))
@@ -511,6 +549,6 @@ def _delay(claimed: Claimed, verdict: Verdict) -> int:
         return pacing.backoff(claimed.tries + 1, random.random())
     if verdict.move is Move.PAIR:
         return pacing.pair_backoff(claimed.tries)
-    if verdict.move is Move.PAUSE:
+    if verdict.move in (Move.PAUSE, Move.RETURNED):
         return 0
     return 1000

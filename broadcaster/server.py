@@ -49,21 +49,24 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    if sender and clock:
-        _calm_the_collector()
-        sender.start()
-        clock.start()
-        logger.info("worker ready")
 
     def healthy() -> bool:
         return not stopping.is_set() and (sender is None or sender.alive)
 
-    if server:
-        logger.info("web ready", url=server.url)
-        server.serve_while(healthy)
-    while healthy():
-        stopping.wait(1)
-    _stop(server, sender, clock)
+    if sender:
+        _calm_the_collector()
+        sender.start()
+    try:
+        if clock:
+            clock.start()
+            logger.info("worker ready")
+        if server:
+            logger.info("web ready", url=server.url)
+            server.serve_while(healthy)
+        while healthy():
+            stopping.wait(1)
+    finally:
+        _stop(server, sender, clock)
     if sender and sender.failure:
         raise Misconfigured("the sender ended unexpectedly; the log says why")
     logger.info("stopped")
@@ -72,12 +75,14 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
 def _stop(server: "Server | None", sender: Sender | None, clock: Clock | None) -> None:
     logger.info("stopping")
     deadline = time.monotonic() + STOP_SECONDS
-    draining = threading.Thread(target=server.drain, args=(STOP_SECONDS,)) if server else None
+    if sender:
+        sender.begin_stop()
+    draining = threading.Thread(target=server.drain, args=(deadline,), daemon=True) if server else None
     if draining:
         draining.start()
     if clock:
         clock.stop()
-    if sender and not sender.stop(STOP_SECONDS):
+    if sender and not sender.stop(max(0.0, deadline - time.monotonic())):
         logger.warning("messages in flight were given up, the next start makes them unknown")
     if draining:
         draining.join(max(0.0, deadline - time.monotonic()))
@@ -157,15 +162,14 @@ class Server(TcpWSGIServer):
         while healthy():
             wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
 
-    def drain(self, seconds: float) -> None:
-        """Take no new connections, let every request under way be answered, then close."""
-        deadline = time.monotonic() + seconds
+    def drain(self, deadline: float) -> None:
+        """Take no new connections, let every request under way be answered until then (monotonic seconds)."""
         self.accepting = False
         self.del_channel()
         self.socket.close()
         while time.monotonic() < deadline and any(map(_is_busy, list(self.active_channels.values()))):
             wasyncore.loop(timeout=0.05, map=self._map, use_poll=True, count=1)
-        self.task_dispatcher.shutdown()
+        self.task_dispatcher.shutdown(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def _adjustments(**options: Any) -> Adjustments:

@@ -187,6 +187,9 @@ def _fill_text(
         if named and given:
             faults.add(where, f"{component} needs its variables by name: {', '.join(text.names)}")
             return []
+        if named and text.names and not given:
+            faults.add(where, f"{component} needs {_listed(text.names)}; got none")
+            return []
         if len(given) != len(text.names):
             faults.add(where, f"{component} needs {_count(len(text.names))}; got {len(given)}")
             return []

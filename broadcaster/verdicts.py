@@ -22,6 +22,7 @@ class Move(Enum):
     FAIL = "fail"
     LOST = "lost"
     UNREACHED = "unreached"
+    RETURNED = "returned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Verdict:
 
 LOST = Verdict(Move.LOST, "NO_ANSWER", "the connection ended before an answer came")
 UNREADABLE = Verdict(Move.LOST, "UNREADABLE_ANSWER", "an answer came that says neither yes nor no")
+RETURNED = Verdict(Move.RETURNED)
+"""It was claimed and never tried; nothing left."""
 UNREACHED = Verdict(Move.UNREACHED, "UNREACHABLE", "Graph could not be reached; nothing was sent")
 
 _PAUSES = {
@@ -107,7 +110,12 @@ def _text(error: dict[str, Any]) -> str:
     data = error.get("error_data")
     details = data.get("details") if isinstance(data, dict) else None
     text = details or error.get("message") or error.get("title") or ""
-    return str(text)[:500]
+    return _storable(str(text))[:500]
+
+
+def _storable(text: str) -> str:
+    """Without half surrogates and NUL, which Graph may echo and a database refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")
 
 
 def _wamid(answer: dict[str, Any]) -> str | None:
@@ -115,5 +123,5 @@ def _wamid(answer: dict[str, Any]) -> str | None:
     if isinstance(messages, list) and messages and isinstance(messages[0], dict):
         wamid = messages[0].get("id")
         if isinstance(wamid, str) and wamid:
-            return wamid
+            return _storable(wamid)
     return None

@@ -42,6 +42,8 @@ def loads(body: bytes, faults: Faults | None = None) -> Any:
         _name_duplicates(body, found)
     # Escapes are the only way in for these characters besides a raw NUL, which JSON refuses.
     if _SUSPECT.search(body):
+        if depth(document) > MAX_DEPTH:
+            raise Malformed("the document is nested too deeply")
         document = _scrubbed(document, "", found)
     if faults is None and found:
         raise Invalid(found)

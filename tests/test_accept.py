@@ -248,6 +248,12 @@ def test_deep_variables_and_metadata_are_refused(client: Client) -> None:
     }  # fmt: skip
 
 
+def test_depth_and_bad_characters_together_are_refused(client: Client) -> None:
+    body = b'{"metadata": {"a": ' + b"[" * 700 + b'"\\u0000"' + b"]" * 700 + b"}}"
+    response = client.call("POST", "/v1/broadcasts", body=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json["detail"]) == (400, "the document is nested too deeply")
+
+
 def test_numbers_beyond_64_bits_survive_in_metadata(client: Client) -> None:
     answer = client.post("/v1/broadcasts", request_of(1, metadata={"n": 2**80}))
     assert client.get(answer.headers["location"]).json["metadata"] == {"n": 2**80}

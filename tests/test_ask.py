@@ -270,6 +270,18 @@ def test_the_last_use_is_noted_about_once_a_minute(client: Client) -> None:
     assert Token.get().used_at == used
 
 
+def test_reading_goes_on_while_the_database_cannot_be_written(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peewee import OperationalError
+
+    def locked(*_: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(token, "note_use", locked)
+    assert client.get("/v1/me").status_code == 200
+
+
 def test_pause_and_resume_answer_the_broadcast(client: Client) -> None:
     public_id = accept(client)
     paused = client.post(f"/v1/broadcasts/{public_id}/pause").json

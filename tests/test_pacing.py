@@ -88,12 +88,19 @@ def test_throttling_halves_once_a_second_and_recovers_slowly() -> None:
     assert window.current == 40
     window.slow(2.1)
     assert window.current == 20
+    window.recover(60.0, 1.0)
+    assert window.current == 20, "silence is no proof that throttling has stopped"
+    window.passed(3.0)
     window.recover(4.0, 1.0)
     assert window.current == 20
     window.recover(4.2, 1.0)
     assert window.current == 36
     window.recover(100.0, 100.0)
     assert window.current == 80
+
+
+def test_the_first_message_waits_for_no_place_however_low_the_pace() -> None:
+    assert Window(0.01, 5.0).room(5.0) == 1
 
 
 def test_a_new_pace_keeps_the_proportion_of_what_was_slowed() -> None:

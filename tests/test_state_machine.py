@@ -74,7 +74,7 @@ def test_paused_and_stopped_broadcasts_are_not_claimed(channel_row: Any, fact: s
 
 def test_without_the_lease_nothing_is_claimed(channel_row: Any) -> None:
     accepted(channel_row)
-    assert lease.take(channel_row.id, "other", 80, [], NOW, NOW + 10_000) == 0
+    assert lease.take(channel_row.id, "other", 80, [], NOW, NOW + 10_000) == ("other", 0)
     assert message.claim(channel_row.id, OWNER, 10, 0, 80, NOW, NOW + 10_000) is None
 
 
@@ -228,14 +228,14 @@ def test_a_message_needs_its_broadcast(db: Any) -> None:
 
 def test_a_lease_goes_to_one_and_passes_from_the_dead(channel_row: Any) -> None:
     until = NOW + 10_000
-    assert lease.take(channel_row.id, "a", 80, [], NOW, until) == 0
+    assert lease.take(channel_row.id, "a", 80, [], NOW, until) == ("a", 0)
     assert lease.take(channel_row.id, "b", 80, [], NOW, until) is None
     lease.note_claim(channel_row.id, NOW + 7)
-    assert lease.take(channel_row.id, "b", 80, ["a"], NOW, until) == NOW + 7
+    assert lease.take(channel_row.id, "b", 80, ["a"], NOW, until) == ("a", NOW + 7)
     assert not lease.renew(channel_row.id, "a", 80, until)
-    assert lease.take(channel_row.id, "c", 80, [], until, until + 1) == NOW + 7
+    assert lease.take(channel_row.id, "c", 80, [], until, until + 1) == ("b", NOW + 7)
     lease.release(channel_row.id, "c")
-    assert lease.take(channel_row.id, "a", 80, [], until, until + 1) == NOW + 7
+    assert lease.take(channel_row.id, "a", 80, [], until, until + 1) == ("c", NOW + 7)
 
 
 def test_the_sweep_finds_due_channels_and_what_the_dead_left(channel_row: Any) -> None:

@@ -132,6 +132,7 @@ def test_a_one_time_code_stands_in_text_and_button() -> None:
         ("appointment", {"1": "a", "2": "b", "3": "c"}, "BODY needs 1, 2, 3, 4; got 1, 2, 3"),
         ("invoice", {"nombre": "Ana", "amount": "5"}, "BODY needs name, amount; got nombre, amount"),
         ("invoice", ["Ana", "5"], "BODY needs its variables by name: name, amount"),
+        ("invoice", None, "BODY needs name, amount; got none"),
         ("feedback", ["Ana", "too much"], "BODY needs 1 variable; got 2"),
         ("feedback", [""], "BODY 1 must not be empty"),
         ("feedback", ["  "], "BODY 1 must not be empty"),

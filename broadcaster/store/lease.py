@@ -1,25 +1,32 @@
 """Leases: only one worker sends for a channel; and the workers' heartbeats."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from broadcaster.models import Lease, Worker
 from broadcaster.store import database
 
 
-def take(channel_id: int, owner: str, pace: float, dead: Iterable[str], now: int, until: int) -> int | None:
-    """Take the lease if it is free, run out, our own or one of the dead's.
+class Former(NamedTuple):
+    """Who held a lease before, and when the channel last claimed (0 for never)."""
 
-    Returns when the channel last claimed (0 for never), or None if another worker holds it.
-    """
+    owner: str
+    claimed_at: int
+
+
+def take(
+    channel_id: int, owner: str, pace: float, dead: Iterable[str], now: int, until: int
+) -> Former | None:
+    """Take the lease if it is free, run out, our own or one of the dead's; None if another holds it."""
     held = Lease.get_or_none(Lease.channel_id == channel_id)
     if held is None:
         Lease.create(channel_id=channel_id, owner=owner, expires_at=until, claimed_at=0, pace=pace)
-        return 0
+        return Former(owner, 0)
     if held.owner != owner and held.expires_at > now and held.owner not in dead:
         return None
     taken = Lease.update(owner=owner, expires_at=until, pace=pace, trouble=None)
     taken.where(Lease.channel_id == channel_id).execute()
-    return held.claimed_at
+    return Former(held.owner, held.claimed_at)
 
 
 def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:

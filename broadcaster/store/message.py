@@ -160,7 +160,7 @@ def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
     )
 
 
-def failed(rows: Sequence[tuple[int, int, int, str, str]]) -> int:
+def failed(rows: Sequence[tuple[int, int, int, str | None, str | None]]) -> int:
     """sending | unknown -> failed, the final answer or the last try.
 
     Rows are (id, attempt, settled_at, code, text).
@@ -192,7 +192,7 @@ def put_back(rows: Sequence[tuple[int, int, int, str | None, str | None, int, in
     )
 
 
-def lost(rows: Sequence[tuple[int, int, int, str, str]]) -> int:
+def lost(rows: Sequence[tuple[int, int, int, str | None, str | None]]) -> int:
     """sending -> unknown, it may have left; rows are (id, attempt, settled_at, code, text)."""
     return database.change_rows(
         "UPDATE message SET state = 'unknown', settled_at = v.settled_at, error_code = v.code,"
