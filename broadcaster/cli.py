@@ -17,6 +17,7 @@ from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Faults, Invalid, Misconfigured
 from broadcaster.installation import open_installation
 from broadcaster.show import err, out, print_document, print_rows, watch_progress
+from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import database
 from broadcaster.store import template as template_rows
@@ -416,9 +417,7 @@ def _plan_file(
 @cli.command("list")
 @click.option(
     "--status",
-    type=click.Choice(
-        ["scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled"]
-    ),
+    type=click.Choice(ledger.STATUSES),
 )
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @_with_json
@@ -497,13 +496,8 @@ def export(_here: Installation, broadcast_id: str, failed: bool) -> None:
     Example: broadcaster export 7c9e6679-7425-40de-944b-e07fc1f90ae7 --failed > failed.csv
     """
     filters = {"state": "failed"} if failed else {}
-    header, after = True, 0
-    while True:
-        rows = broadcasts.messages(broadcast_id, filters, after, 500)
-        click.echo(answers.message_rows(rows, header), nl=False)
-        if len(rows) < 500:
-            return
-        header, after = False, rows[-1].id
+    for lines in answers.csv_pages(broadcast_id, filters):
+        click.echo(lines, nl=False)
 
 
 def _present(options: dict[str, str | None]) -> dict[str, str]:

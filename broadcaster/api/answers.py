@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from broadcaster import pacing, templates, wire
+from broadcaster import broadcasts, pacing, templates, wire
 from broadcaster.broadcasts import Plan, Progress, Quota, is_verified
 from broadcaster.config import Settings
 from broadcaster.models import Channel, Message, Template
@@ -14,6 +14,7 @@ CSV_COLUMNS = (
     "id", "to", "state", "delivery", "attempts", "wamid", "code", "error", "sentAt", "variables",
     "metadata",
 )  # fmt: skip
+_CSV_PAGE = 500
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -124,6 +125,22 @@ def message_rows(rows: Iterable[Message], header: bool) -> str:
         )  # fmt: skip
         writer.writerow([_harmless(cell) for cell in cells])
     return text.getvalue()
+
+
+def csv_pages(
+    public_id: str, filters: dict[str, str], after: int = 0, limit: int | None = None
+) -> Iterator[str]:
+    """A broadcast's messages as CSV, in pages by id, so that neither memory nor an open cursor grows
+    with it; raises NotFound."""
+    header = True
+    while limit is None or limit > 0:
+        size = _CSV_PAGE if limit is None else min(limit, _CSV_PAGE)
+        rows = broadcasts.messages(public_id, filters, after, size)
+        yield message_rows(rows, header)
+        if len(rows) < _CSV_PAGE:
+            return
+        header, after = False, rows[-1].id
+        limit = None if limit is None else limit - len(rows)
 
 
 def channel(row: Channel, settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The routes of our own API."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import falcon
@@ -74,7 +73,7 @@ class Broadcasts(_Resource):
         now = epoch_ms()
         http.caller(request, "broadcasts:read", now)
         query = http.Query(request, ("status", "after", "limit"))
-        status = query.one_of("status", ledger.statuses())
+        status = query.one_of("status", ledger.STATUSES)
         before = query.integer("after", None, 1, _LARGEST_ID)
         limit = query.integer("limit", 20, 1, 100)
         query.check()
@@ -109,7 +108,8 @@ class Messages(_Resource):
         if as_csv:
             broadcasts.get(public_id)
             response.content_type = "text/csv; charset=utf-8"
-            response.stream = _csv(public_id, filters, after, limit)
+            pages = answers.csv_pages(public_id, filters, after, limit)
+            response.stream = (lines.encode() for lines in pages)
             return
         found = broadcasts.messages(public_id, filters, after, limit + 1)
         following = str(found[limit - 1].id) if len(found) > limit else None
@@ -202,14 +202,3 @@ def _once(request: falcon.Request, token_id: str, raw: bytes, faults: Faults) ->
         faults.add("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
         raise Invalid(faults)
     return Once(token_id, key, hashlib.sha256(raw).hexdigest())
-
-
-def _csv(public_id: str, filters: dict[str, str], after: int, limit: int) -> Iterator[bytes]:
-    """Lines in pages by id, so that neither memory nor an open cursor grows with the broadcast."""
-    header = True
-    while limit > 0:
-        rows = broadcasts.messages(public_id, filters, after, min(limit, 500))
-        yield answers.message_rows(rows, header).encode()
-        if len(rows) < 500:
-            return
-        header, after, limit = False, rows[-1].id, limit - len(rows)

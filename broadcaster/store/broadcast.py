@@ -8,7 +8,7 @@ from peewee import fn
 from broadcaster.models import Broadcast, Idempotency, Installation, Lease, Message
 from broadcaster.store import database, message
 
-_STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
+STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
 
 
 def accept(facts: dict[str, Any], drafts: Iterable[message.Draft], now: int) -> Broadcast:
@@ -71,10 +71,6 @@ def find(public_id: str) -> Broadcast | None:
 
 def get(broadcast_id: int) -> Broadcast:
     return Broadcast.get_by_id(broadcast_id)
-
-
-def statuses() -> tuple[str, ...]:
-    return _STATUSES
 
 
 def page(status: str | None, before: int | None, limit: int, now: int) -> list[Broadcast]:
