@@ -27,10 +27,10 @@ class Caller:
     name: str
     scopes: frozenset[str]
 
-    def require(self, scope: str) -> None:
-        """Raises Forbidden if the token has neither the scope nor `admin`."""
-        if scope not in self.scopes and "admin" not in self.scopes:
-            raise Forbidden(f"the token lacks the scope {scope}")
+    def require(self, *scopes: str) -> None:
+        """Raises Forbidden if the token has none of the scopes, nor `admin`."""
+        if not self.scopes & {*scopes, "admin"}:
+            raise Forbidden(f"the token lacks the scope {' or '.join(scopes)}")
 
 
 def authenticate(presented: str | None, now: int) -> Caller:
@@ -59,7 +59,7 @@ def _note_use(token_id: str, now: int) -> None:
             raise
 
 
-def create_token(name: str, scopes: list[str], days: int | None, now: int) -> str:
+def create_token(name: str, scopes: list[str], days: int | None, now: int, prefix: str = PREFIX) -> str:
     """A new token, told this once; raises Invalid for an unknown scope."""
     faults = Faults()
     if not name.strip():
@@ -69,7 +69,7 @@ def create_token(name: str, scopes: list[str], days: int | None, now: int) -> st
             faults.add("scope", f'there is no scope "{scope}"; there are {", ".join(SCOPES)}')
     if faults:
         raise Invalid(faults)
-    token, token_id = vault.new_token(PREFIX)
+    token, token_id = vault.new_token(prefix)
     expires_at = None if days is None else now + days * DAY
     tokens.add(token_id, name, vault.hashed(token), scopes, now, expires_at)
     return token

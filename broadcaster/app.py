@@ -1,10 +1,10 @@
-"""The WSGI application: one routes table for all faces."""
+"""The WSGI application: every face's routes, and for each path the face that words its refusals."""
 
 from typing import Any
 
 import falcon
 
-from broadcaster import api, broadcasts, http, log
+from broadcaster import api, broadcasts, dialects, http, log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Invalid
@@ -21,7 +21,10 @@ def make_app(settings: Settings, bell: Bell) -> falcon.App:
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(BroadcasterError, _refused)
-    api.add_routes(app, http.Context(settings, bell))
+    context = http.Context(settings, bell)
+    api.add_routes(app, context)
+    for dialect in dialects.ALL:
+        dialect.add_routes(app, context)
     app.add_route("/healthz", _Alive())
     app.add_route("/readyz", _Ready())
     return app
@@ -45,10 +48,10 @@ class _Ready:
 
 
 def _refused(
-    _request: falcon.Request, response: falcon.Response, error: BroadcasterError, _params: Any
+    request: falcon.Request, response: falcon.Response, error: BroadcasterError, _params: Any
 ) -> None:
     faults = error.faults if isinstance(error, Invalid) else None
-    http.answer_problem(response, http.problem(http.status_of(error), str(error), faults))
+    _refuse(request, response, http.Refusal(http.status_of(error), str(error), faults, error))
 
 
 def _unexpected(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
@@ -58,14 +61,21 @@ def _unexpected(request: falcon.Request, response: falcon.Response, error: Excep
     logger.error("request failed", method=request.method, path=request.path, exc_info=error)
     if database.is_trouble(error):
         response.set_header("Retry-After", "5")
-        http.answer_problem(response, http.problem(503, "the database cannot be used at the moment"))
+        _refuse(request, response, http.Refusal(503, "the database cannot be used at the moment"))
         return
-    http.answer_problem(response, http.problem(500, "something went wrong here; the log says what"))
+    _refuse(request, response, http.Refusal(500, "something went wrong here; the log says what"))
 
 
-def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+def _serialize(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
     for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
         response.set_header(name, value)
     details = {404: "there is nothing at this path", 405: "this path does not take this method"}
     detail = error.description or details.get(error.status_code) or error.title
-    http.answer_problem(response, http.problem(error.status_code, detail))
+    _refuse(request, response, http.Refusal(error.status_code, detail))
+
+
+def _refuse(request: falcon.Request, response: falcon.Response, refusal: http.Refusal) -> None:
+    face = next((dialect for dialect in dialects.ALL if dialect.speaks(request.path)), api)
+    face.refuse(response, refusal)
+    if refusal.status == 401:
+        response.set_header("WWW-Authenticate", "Bearer")

@@ -1,82 +1,34 @@
 """The door: what may be done with broadcasts, whichever language it was asked in.
 
-A face turns its wire format into a Spec; plan() checks it against what we know; submit() stores
-it and rings. Progress is what every face reads its own words from.
+A face plans a request (planning.plan); submit() stores it and rings. Progress is what every face
+reads its own words from.
 """
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from broadcaster import models, pacing, phone, templates, wire
+from broadcaster import models, pacing, wire
+from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
-from broadcaster.errors import Fault, Faults, Invalid, KeyReused, NotFound
+from broadcaster.errors import Busy, KeyReused, NotFound
 from broadcaster.models import Broadcast, Channel, Message
+from broadcaster.planning import Plan
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channels
-from broadcaster.store import database, lease, message
-from broadcaster.store import template as definitions
-from broadcaster.store.message import Counts, Draft
+from broadcaster.store import contact, database, lease, message
+from broadcaster.store.message import Counts
 from broadcaster.tasks import Bell
 
-MOST_RECIPIENTS = 5000
 HIGH, NORMAL = 1, 0
 LATE_MS = 1000
-FURTHEST_MS = 36_525 * 86_400_000
 HEARTBEAT_MS = 15_000
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateRef:
-    """A template as a request names it; without a language the only one there is is meant."""
-
-    name: str | None = None
-    language: str | None = None
-    variables: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """An entry of a request; `where` is its place there, for faults. `to` is None where a face
-    found it unreadable and noted the fault."""
-
-    where: str
-    to: str | None
-    variables: Any = None
-    template: TemplateRef | None = None
-    metadata: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A broadcast as it was asked for; `due_at` None means now. Channel and recipients are None
-    where a face found them unreadable and noted the fault: the rest is checked all the same."""
-
-    channel: str | None
-    template: TemplateRef
-    recipients: list[Recipient] | None
-    title: str | None = None
-    due_at: int | None = None
-    priority: int = NORMAL
-    on_duplicate: str = "drop"
-    on_invalid: str = "reject"
-    metadata: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A broadcast that could be accepted: its channel, its messages, and what it will take."""
-
-    spec: Spec
-    channel: Channel
-    language: str
-    drafts: list[Draft]
-    duplicates: int
-
-    @property
-    def invalid(self) -> int:
-        return sum(draft.error_code is not None for draft in self.drafts)
+MOST_AWAITED = 12
+_PATIENCE, _LONGEST_AWAITED, _LOOK_EVERY = 10, 45, 0.02
+"""Seconds: until a single message is withdrawn, until its answer is given up, between two looks."""
+_awaited = threading.BoundedSemaphore(MOST_AWAITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +77,6 @@ class Progress:
 # Accepting
 
 
-def plan(spec: Spec, faults: Faults, settings: Settings, now: int) -> Plan:
-    """Check a request against what is known; raises Invalid with these faults and all found here."""
-    channel = None if spec.channel is None else _usable_channel(spec.channel, faults)
-    if spec.due_at is not None and spec.due_at < now:
-        faults.add("scheduleAt", "is in the past; leave it out to send now")
-    if spec.due_at is not None and spec.due_at > now + FURTHEST_MS:
-        faults.add("scheduleAt", "is more than a hundred years ahead")
-    entries = spec.recipients
-    if entries is not None and not 1 <= len(entries) <= MOST_RECIPIENTS:
-        faults.add("recipients", f"must have 1 to {MOST_RECIPIENTS} entries, has {len(entries)}")
-    drafting = _Drafting(spec, channel, faults)
-    if entries is not None and len(entries) <= MOST_RECIPIENTS:
-        drafting.run(entries)
-    if faults or channel is None:
-        raise Invalid(faults)
-    return Plan(spec, channel, drafting.language, drafting.drafts, drafting.duplicates)
-
-
 def replay(once: Once) -> str | None:
     """The answer given when this request first came, or None; raises KeyReused for another request."""
     first = ledger.recall(once.token_id, once.key)
@@ -173,190 +107,49 @@ def submit(
         "channel_id": accepted.channel.id,
         "token_id": token_id,
         "title": spec.title,
-        "template_name": spec.template.name,
+        "template_name": accepted.template,
         "template_language": accepted.language,
         "priority": spec.priority,
         "metadata": None if spec.metadata is None else wire.dumps(spec.metadata),
         "duplicates": accepted.duplicates,
         "scheduled": spec.due_at is not None,
         "due_at": now if spec.due_at is None else spec.due_at,
+        "face": spec.face,
+        "face_data": None if spec.face_data is None else wire.dumps(spec.face_data),
+        "action_key": spec.action and spec.action.key,
+        "action_value": spec.action and spec.action.value,
     }
     with database.transaction():
         # Asked again under the write lock: the same request may have come twice at once.
         first = replay(once) if once else None
         if first is not None:
             return first, True
-        row = ledger.accept(facts, accepted.drafts, now)
+        task_id = bell.ring(accepted.channel.id, spec.due_at)
+        row = ledger.accept({**facts, "task_id": task_id}, accepted.drafts, now)
+        contact.add_new((draft.recipient for draft in accepted.drafts if not draft.error_code), now)
         answer = render(progress_of([row], settings, now)[0])
         if once:
             ledger.remember(once.token_id, once.key, once.fingerprint, row.id, answer, now)
-        bell.ring(accepted.channel.id, spec.due_at)
-        return answer, False
-
-
-def _usable_channel(phone_number_id: str, faults: Faults) -> Channel | None:
-    """The channel, if it is known and verified; what it lacks becomes a fault of field `channel`."""
-    channel = channels.find(phone_number_id)
-    if channel is None:
-        faults.add("channel", f'there is no channel "{phone_number_id[:40]}"')
-        return None
-    if not is_verified(channel):
-        faults.add("channel", f"the number is not ready to send: its status is {channel.status}")
-    return channel
-
-
-def is_verified(channel: Channel) -> bool:
-    """Whether Meta lets the number send: connected and verified, as far as Graph told.
-
-    An expired code verification does not stop sending (Meta, phone numbers).
-    """
-    return channel.status in (None, "CONNECTED") and channel.code_verification_status not in (
-        "NOT_VERIFIED",
-        "UNVERIFIED",
-    )
-
-
-class _Drafting:
-    """Turns the recipients of one request into messages, noting faults on the way."""
-
-    def __init__(self, spec: Spec, channel: Channel | None, faults: Faults):
-        self.spec = spec
-        self.faults = faults
-        self.duplicates = 0
-        self.drafts: list[Draft] = []
-        self.language = spec.template.language or ""
-        self._waba_id = channel.waba_id if channel else None
-        self._known: dict[tuple[str, str | None], _Template | Fault] = {}
-        self._first_seen: dict[str, str] = {}
-        self._base = templates.parse_variables(spec.template.variables, "template.variables", faults)
-        self._plain = self._lookup(spec.template, "template", faults)
-        if self._plain:
-            self.language = self._plain.language
-
-    def run(self, recipients: list[Recipient]) -> None:
-        for recipient in recipients:
-            if recipient.to is not None:
-                self._draft(recipient, recipient.to)
-
-    def _draft(self, recipient: Recipient, given: str) -> None:
-        # A recipient's own faults are the request's, unless the caller lets it fail alone.
-        own = Faults()
-        to = self._number(given, recipient.where, own)
-        if to is not None and not self._is_wanted(to, recipient):
-            return
-        content = self._content(recipient, own)
-        if not own:
-            self._add(recipient, to or given, content)
-        elif self.spec.on_invalid == "fail":
-            self._add(recipient, to or given[:100], content, own.shown[0])
-        else:
-            for fault in own.shown:
-                self.faults.add(fault.field, fault.message)
-
-    @staticmethod
-    def _number(given: str, where: str, own: Faults) -> str | None:
-        try:
-            return phone.recipient(given)
-        except ValueError as error:
-            own.add(f"{where}.to", str(error))
-            return None
-
-    def _is_wanted(self, to: str, recipient: Recipient) -> bool:
-        if self.spec.on_duplicate == "allow":
-            return True
-        first = self._first_seen.setdefault(to, recipient.where)
-        if first == recipient.where:
-            return True
-        self.duplicates += 1
-        if self.spec.on_duplicate == "reject":
-            self.faults.add(f"{recipient.where}.to", f"is the same person as {first}.to")
-        return False
-
-    def _content(self, recipient: Recipient, own: Faults) -> str:
-        found = self._plain
-        if recipient.template is not None:
-            merged = TemplateRef(
-                recipient.template.name or self.spec.template.name,
-                recipient.template.language or self.spec.template.language,
-            )
-            found = self._lookup(merged, f"{recipient.where}.template", own)
-        if found is None:
-            return ""
-        where = f"{recipient.where}.variables"
-        variables = templates.parse_variables(recipient.variables, where, own)
-        components = templates.fill(found.slots, templates.merge(self._base, variables), where, own)
-        content: dict[str, Any] = {"name": found.name, "language": {"code": found.language}}
-        if components:
-            content["components"] = components
-        return wire.dumps(content)
-
-    def _lookup(self, ref: TemplateRef, where: str, faults: Faults) -> "_Template | None":
-        """The approved template a request names; each is read once, its faults told everywhere."""
-        if self._waba_id is None or ref.name is None:
-            return None
-        key = (ref.name, ref.language)
-        if key not in self._known:
-            self._known[key] = _read_template(self._waba_id, ref.name, ref.language)
-        found = self._known[key]
-        if isinstance(found, Fault):
-            faults.add(f"{where}.{found.field}", found.message)
-            return None
-        return found
-
-    def _add(self, recipient: Recipient, to: str, content: str, fault: Fault | None = None) -> None:
-        self.drafts.append(
-            Draft(
-                recipient=to,
-                content=content,
-                variables=None if recipient.variables is None else wire.dumps(recipient.variables),
-                metadata=None if recipient.metadata is None else wire.dumps(recipient.metadata),
-                error_code="INVALID_RECIPIENT" if fault else None,
-                error_text=f"{fault.field.removeprefix(recipient.where + '.')}: {fault.message}"
-                if fault
-                else None,
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Template:
-    name: str
-    language: str
-    slots: templates.Slots
-
-
-def _read_template(waba_id: str, name: str, language: str | None) -> _Template | Fault:
-    """The template, or what is wrong with the reference to it."""
-    there = definitions.languages(waba_id, name)
-    if not there:
-        return Fault("name", f'there is no template "{name[:60]}" on this channel')
-    if language is None and len(there) > 1:
-        return Fault("language", f"is required, the template exists in {', '.join(there)}")
-    row = definitions.find(waba_id, name, language or there[0])
-    if row is None:
-        return Fault("language", f'"{str(language)[:20]}" is none of the template\'s: {", ".join(there)}')
-    if row.status != "APPROVED":
-        return Fault("name", f'the template "{name}" is not approved, its status is {row.status}')
-    slots = templates.slots(wire.loads(row.components.encode()), row.parameter_format)
-    if slots.unsupported:
-        return Fault("name", f"the template has parts not served yet: {', '.join(slots.unsupported)}")
-    return _Template(row.name, row.language, slots)
+    if row.due_at <= now:
+        bell.wake(accepted.channel.id)
+    return answer, False
 
 
 # Asking
 
 
-def get(public_id: str) -> Broadcast:
-    """The broadcast callers know by this id; raises NotFound."""
+def get(public_id: str, face: str | None = None) -> Broadcast:
+    """The broadcast callers know by this id, whatever face it came through or only through this
+    one; raises NotFound."""
     row = ledger.find(public_id)
-    if row is None:
+    if row is None or (face is not None and row.face != face):
         raise NotFound(f'there is no broadcast "{public_id[:60]}"')
     return row
 
 
-def progress(public_id: str, settings: Settings, now: int) -> Progress:
+def progress(public_id: str, settings: Settings, now: int, face: str | None = None) -> Progress:
     """Where a broadcast stands; raises NotFound."""
-    return progress_of([get(public_id)], settings, now)[0]
+    return progress_of([get(public_id, face)], settings, now)[0]
 
 
 def page(status: str | None, before: int | None, limit: int, settings: Settings, now: int) -> list[Progress]:
@@ -375,8 +168,7 @@ def progress_of(rows: list[Broadcast], settings: Settings, now: int) -> list[Pro
 def _progress(
     row: Broadcast, channel: Channel, counts: Counts, paces: dict[int, float], settings: Settings, now: int
 ) -> Progress:
-    tier = pacing.known_tier(channel.tier, settings.default_tier)
-    nominal = pacing.pace_of(channel.throughput, channel.coexistence, tier, channel.pace_override)
+    tier, nominal = tier_and_pace(channel, settings)
     pace = min(nominal, paces.get(channel.id, nominal))
     waiting = None if row.finished_at or row.stopped_at else _waiting(row, counts, settings, now)
     return Progress(
@@ -385,11 +177,17 @@ def _progress(
         counts=counts,
         status=status(row, counts, now),
         pace=pace,
-        quota=_quota(channel, tier, counts, now),
+        quota=quota(channel, tier, counts.states["pending"], now),
         estimated_finish_at=_estimate(row, counts, pace, now),
         waiting=waiting,
         late=row.started_at is not None and row.started_at - row.due_at > LATE_MS,
     )
+
+
+def tier_and_pace(channel: Channel, settings: Settings) -> tuple[str, float]:
+    """A channel's tier, and its pace in messages a second when nothing throttles it."""
+    tier = pacing.known_tier(channel.tier, settings.default_tier)
+    return tier, pacing.pace_of(channel.throughput, channel.coexistence, tier, channel.pace_override)
 
 
 def status(row: Broadcast, counts: Counts, now: int) -> str:
@@ -405,6 +203,27 @@ def status(row: Broadcast, counts: Counts, now: int) -> str:
     if row.started_at is not None:
         return "sending"
     return "scheduled" if row.due_at > now else "queued"
+
+
+def stage(row: Broadcast, counts: Counts) -> str:
+    """How far a broadcast is for faces to whom a bad receipt is a failure; store.broadcast.search
+    filters alike."""
+    if row.stopped_at is not None:
+        return "cancelled"
+    if row.finished_at is None:
+        return "waiting" if row.started_at is None else "under way"
+    if not counts.failed_in_all:
+        return "completed"
+    return "partial" if counts.sent_in_all else "failed"
+
+
+def standing(row: Message) -> str:
+    """Where one message stands for the same faces; store.message.search filters alike."""
+    if row.state == "failed" or row.delivery == "failed":
+        return "failed"
+    if row.state != "sent":
+        return "cancelled" if row.state == "cancelled" else "pending"
+    return row.delivery or "sent"
 
 
 def _waiting(row: Broadcast, counts: Counts, settings: Settings, now: int) -> Waiting | None:
@@ -432,12 +251,13 @@ def _waiting_to_leave(row: Broadcast, now: int) -> Waiting:
     return Waiting("pace")
 
 
-def _quota(channel: Channel, tier: str, counts: Counts, now: int) -> Quota:
+def quota(channel: Channel, tier: str, needed: int, now: int) -> Quota:
+    """What a channel's portfolio may still reach today, beside what is needed."""
     total = pacing.tier_size(tier)
     if total is None:
-        return Quota(tier, None, None, counts.states["pending"])
+        return Quota(tier, None, None, needed)
     reached = message.people_reached(channel.portfolio, now - message.DAY)
-    return Quota(tier, total, max(0, total - reached), counts.states["pending"])
+    return Quota(tier, total, max(0, total - reached), needed)
 
 
 def _estimate(row: Broadcast, counts: Counts, pace: float, now: int) -> int | None:
@@ -457,6 +277,38 @@ def find_message(reference: str) -> tuple[Message, str]:
     if row is None:
         raise NotFound(f'there is no message "{reference[:60]}"')
     return row, ledger.get(row.broadcast_id).public_id
+
+
+# Waiting
+
+
+def outcome(start: Callable[[], str], settings: Settings) -> Message:
+    """The message of a broadcast of one, as soon as it is settled; `start` accepts it and returns its id.
+
+    What has not left within ten seconds, or is held back, is withdrawn and comes back cancelled; what
+    is on its way then is waited for a little longer than its answer can take, and may come back
+    `sending` or `unknown`. Raises Busy, with nothing accepted, when too many wait already.
+    """
+    if not _awaited.acquire(blocking=False):
+        raise Busy("too many single messages wait for their outcome, try again in a moment")
+    try:
+        return _outcome(start(), settings, time.monotonic())
+    finally:
+        _awaited.release()
+
+
+def _outcome(public_id: str, settings: Settings, begun: float) -> Message:
+    withdrawn = False
+    while True:
+        row = message.page(get(public_id).id, {}, 0, 1)[0]
+        waited = time.monotonic() - begun
+        if row.state not in ("pending", "sending") or waited > _LONGEST_AWAITED:
+            return row
+        if not withdrawn and (waited > _PATIENCE or get(public_id).paused_at is not None):
+            stop(public_id, settings, epoch_ms())
+            withdrawn = True
+        else:
+            time.sleep(_LOOK_EVERY)
 
 
 # Moving

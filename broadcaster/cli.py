@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
-from broadcaster import __version__, access, broadcasts, channels, config, log, recipients_csv, wire
+from broadcaster import __version__, access, broadcasts, channels, config, log, planning, recipients_csv, wire
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
@@ -137,14 +137,22 @@ def worker() -> None:
 )
 @click.option("--latency", default=50, show_default=True, help="Milliseconds until an answer.")
 @click.option("--throughput", default=0.0, help="Messages a sliding second before 130429; 0 for no limit.")
-def sandbox(port: int, latency: int, throughput: float) -> None:
+@click.option(
+    "--templates",
+    type=click.File("rb"),
+    help="A JSON list of more templates, as Graph's message_templates shows them.",
+)
+def sandbox(port: int, latency: int, throughput: float, templates: IO[bytes] | None) -> None:
     """Run a local stand-in for Meta's Graph API, to try everything without an account.
 
     Example: broadcaster sandbox --port 8090 --latency 100
     """
     from broadcaster.sandbox.server import serve
 
-    serve("127.0.0.1", port, latency / 1000, throughput)
+    more = wire.loads(templates.read()) if templates else []
+    if not isinstance(more, list) or not all(isinstance(row, dict) and "components" in row for row in more):
+        raise click.UsageError("--templates must be a JSON list of templates with components")
+    serve("127.0.0.1", port, latency / 1000, throughput, more)
 
 
 @cli.command()
@@ -393,7 +401,7 @@ def send(
 
 def _plan_file(
     here: Installation, raw: bytes, given: dict[str, str | None], named: dict[str, str | None], now: int
-) -> broadcasts.Plan:
+) -> planning.Plan:
     """The plan of a CSV or JSON file, with the options laid over it; faults name rows of a CSV."""
     faults = Faults()
     table: recipients_csv.Rows | None = None
@@ -409,7 +417,7 @@ def _plan_file(
     if isinstance(template, dict) and (template or _present(named)):
         document["template"] = template | _present(named)
     try:
-        return broadcasts.plan(shapes.spec(document, faults), faults, here.settings, now)
+        return planning.plan(shapes.spec(document, faults), faults, now)
     except Invalid as error:
         raise Invalid(table.by_row(error.faults) if table else error.faults) from None
 

@@ -6,6 +6,7 @@ before the request is refused.
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum, auto
 
 SHOWN_FAULTS = 100
 
@@ -14,10 +15,25 @@ class BroadcasterError(Exception):
     """A sentence for the person who asked; nothing in it is secret."""
 
 
+class Kind(StrEnum):
+    """What a fault is about, where a face answers it in a way of its own."""
+
+    INPUT = auto()
+    CHANNEL_UNKNOWN = auto()
+    CHANNEL_UNVERIFIED = auto()
+    TEMPLATE_UNKNOWN = auto()
+    TEMPLATE_UNAPPROVED = auto()
+    DUPLICATE = auto()
+    PERSON_UNKNOWN = auto()
+    COMBINATION = auto()
+    """Fields right one by one and wrong together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     field: str
     message: str
+    kind: Kind = Kind.INPUT
 
 
 @dataclass(slots=True)
@@ -26,12 +42,17 @@ class Faults:
 
     shown: list[Fault] = field(default_factory=list)
     count: int = 0
+    kinds: set[Kind] = field(default_factory=set)
 
-    def add(self, where: str, message: str) -> None:
+    def add(self, where: str, message: str, kind: Kind = Kind.INPUT) -> None:
+        # Names and values come from outside and are repeated only as far as they help.
+        fault = Fault(_clipped(where, 200), _clipped(message, 500), kind)
+        if fault in self.shown:
+            return
         self.count += 1
+        self.kinds.add(kind)
         if self.count <= SHOWN_FAULTS:
-            # Names and values come from outside and are repeated only as far as they help.
-            self.shown.append(Fault(_clipped(where, 200), _clipped(message, 500)))
+            self.shown.append(fault)
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -65,6 +86,10 @@ class Forbidden(BroadcasterError):
 
 class NotFound(BroadcasterError):
     """There is no such thing, or the caller may not see it."""
+
+
+class Busy(BroadcasterError):
+    """Too much of this is going on at once; the same request may succeed in a moment."""
 
 
 class KeyReused(BroadcasterError):

@@ -1,16 +1,20 @@
-"""What every face needs of a request: its token, its body, its query; and errors as problems."""
+"""What every face needs of a request: its token, its body, its query; and what refusals are made of."""
 
-from collections.abc import Collection
+import hashlib
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import falcon
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from broadcaster import access, wire
+from broadcaster import access, broadcasts, planning, wire
+from broadcaster.broadcasts import Once, Progress
 from broadcaster.config import Settings
 from broadcaster.errors import (
     BroadcasterError,
-    Fault,
+    Busy,
     Faults,
     Forbidden,
     Invalid,
@@ -19,10 +23,22 @@ from broadcaster.errors import (
     NotFound,
     Unauthorized,
 )
+from broadcaster.planning import Recipient, Spec
 from broadcaster.tasks import Bell
 
 LARGEST_BODY = 10 * 1024 * 1024
 PROBLEM_TYPE = "application/problem+json"
+
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field here",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+_SHOULD = re.compile(r"^(Input|String|List|Dictionary) should")
 
 _STATUS: dict[type[BroadcasterError], int] = {
     Invalid: 400,
@@ -31,6 +47,7 @@ _STATUS: dict[type[BroadcasterError], int] = {
     Forbidden: 403,
     NotFound: 404,
     KeyReused: 422,
+    Busy: 503,
 }
 _TITLES = {
     400: "Bad Request",
@@ -65,10 +82,20 @@ class WrongType(BroadcasterError):
 _STATUS |= {TooLarge: 413, WrongType: 415}
 
 
-def caller(request: falcon.Request, scope: str, now: int) -> access.Caller:
-    """The holder of the request's token; raises Unauthorized, and Forbidden without the scope."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not carried out, for the face it came to; `cause` if an error of ours said so."""
+
+    status: int
+    detail: str
+    faults: Faults | None = None
+    cause: BroadcasterError | None = None
+
+
+def caller(request: falcon.Request, now: int, *scopes: str) -> access.Caller:
+    """The holder of the request's token; raises Unauthorized, and Forbidden without any of the scopes."""
     found = access.authenticate(_presented(request), now)
-    found.require(scope)
+    found.require(*scopes)
     return found
 
 
@@ -93,6 +120,117 @@ def json_object(raw: bytes, faults: Faults) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Malformed("the body must be a JSON object")
     return document
+
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def envelope(model: type[Shape], document: dict[str, Any], faults: Faults) -> Shape:
+    """The document as this model. Fields that cannot be read are faults and None, so that the rest
+    can still be checked."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        add_faults(error, "", faults)
+        bad = {fault["loc"][0] for fault in error.errors()}
+    values: dict[str, Any] = dict.fromkeys(name for name in model.model_fields if name in bad)
+    for name in document.keys() & (model.model_fields.keys() - bad):
+        kind: Any = model.model_fields[name].annotation
+        values[name] = TypeAdapter(kind).validate_python(document[name])
+    return model.model_construct(**values)
+
+
+def shaped(model: type[Shape], value: Any, where: str, faults: Faults) -> Shape | None:
+    """The value as this model, or None and its faults, told by their places under `where`."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        add_faults(error, where, faults)
+        return None
+
+
+def valid(model: type[Shape], document: dict[str, Any], faults: Faults) -> Shape:
+    """The document as this model; raises Invalid with these faults and its own."""
+    shape = shaped(model, document, "", faults)
+    if shape is None or faults:
+        raise Invalid(faults)
+    return shape
+
+
+def entries(
+    given: list[Any] | None, where: str, read: Callable[[str, Any, Faults], Recipient], faults: Faults
+) -> list[Recipient] | None:
+    """Each recipient of a request, read by itself so that one bad entry does not hide others' faults."""
+    if given is None:
+        return None
+    if len(given) > planning.MOST_RECIPIENTS:
+        # Too many to look at each; planning says so.
+        return [Recipient("")] * len(given)
+    return [read(f"{where}[{i}]", entry, faults) for i, entry in enumerate(given)]
+
+
+def accept(
+    context: Context,
+    request: falcon.Request,
+    caller: access.Caller,
+    read: Callable[[dict[str, Any], Faults], Spec],
+    render: Callable[[Progress], str],
+    now: int,
+    public_id: str | None = None,
+) -> tuple[str, bool]:
+    """Store the broadcast that the body, read by `read`, asks for, once if the caller says so.
+
+    Returns the rendered answer and whether it is the replay of an earlier one; raises Invalid,
+    Malformed, KeyReused, WrongType, TooLarge.
+    """
+    raw, faults = body(request), Faults()
+    wish = once(request, caller.token_id, raw, faults)
+    if faults:
+        raise Invalid(faults)
+    first = broadcasts.replay(wish) if wish else None
+    if first is not None:
+        return first, True
+    plan = planning.plan(read(json_object(raw, faults), faults), faults, now)
+    return broadcasts.submit(
+        plan, context.bell, context.settings, render, now, caller.token_id, wish, public_id
+    )
+
+
+def time_of(text: str | None, where: str, faults: Faults) -> int | None:
+    """An RFC 3339 time as epoch milliseconds."""
+    if text is None:
+        return None
+    try:
+        return wire.parse_time(text)
+    except ValueError as error:
+        faults.add(where, str(error))
+        return None
+
+
+def add_faults(error: ValidationError, where: str, faults: Faults) -> None:
+    """pydantic's errors in our words, with the path as the request writes it."""
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        path = where
+        for part in fault["loc"]:
+            path = f"{path}[{part}]" if isinstance(part, int) else wire.under(path, str(part))
+        message = _WORDS.get(fault["type"]) or _SHOULD.sub("must", fault["msg"])
+        faults.add(path, message[0].lower() + message[1:])
+
+
+def check_depth(where: str, value: Any, most: int, faults: Faults) -> None:
+    if wire.depth(value) > most:
+        faults.add(where, f"is nested more than {most} levels deep")
+
+
+def once(request: falcon.Request, token_id: str, raw: bytes, faults: Faults) -> Once | None:
+    """The caller's wish that this very request be carried out once, from its Idempotency-Key."""
+    key = request.get_header("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        faults.add("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+        return None
+    return Once(token_id, key, hashlib.sha256(raw).hexdigest())
 
 
 class Query:
@@ -147,29 +285,22 @@ def status_of(error: BroadcasterError) -> int:
     return _STATUS.get(type(error), 500)
 
 
-def problem(status: int, detail: str, faults: Faults | None = None) -> dict[str, Any]:
+def problem(refusal: Refusal) -> dict[str, Any]:
     """An RFC 9457 problem; faults name their fields, at most 100 are shown and all are counted."""
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
+        "title": _TITLES.get(refusal.status, "Error"),
+        "status": refusal.status,
+        "detail": refusal.detail,
     }
-    if faults is not None:
-        document["errors"] = [_shown(fault) for fault in faults.shown]
-        document["errorCount"] = faults.count
+    if refusal.faults is not None:
+        document["errors"] = shown(refusal.faults)
+        document["errorCount"] = refusal.faults.count
     return document
 
 
-def answer_problem(response: falcon.Response, document: dict[str, Any]) -> None:
-    answer(response, document, document["status"])
-    response.content_type = PROBLEM_TYPE
-    if document["status"] == 401:
-        response.set_header("WWW-Authenticate", "Bearer")
-
-
-def _shown(fault: Fault) -> dict[str, str]:
-    return {"field": fault.field, "message": fault.message}
+def shown(faults: Faults) -> list[dict[str, str]]:
+    return [{"field": fault.field, "message": fault.message} for fault in faults.shown]
 
 
 def _presented(request: falcon.Request) -> str | None:

@@ -83,7 +83,10 @@ class Token(Base):
 
 
 class Broadcast(Base):
-    """One accepted request: facts, no state. `public_id` is what callers know it by."""
+    """One accepted request: facts, no state. `public_id` is what callers know it by.
+
+    `face` is the language it came in, `face_data` what that face wants to find again (JSON).
+    """
 
     id = AutoField()
     public_id = TextField()
@@ -106,6 +109,11 @@ class Broadcast(Base):
     stopped_cancelled = IntegerField(null=True)
     stopped_in_flight = IntegerField(null=True)
     finished_at = BigIntegerField(null=True)
+    face = TextField()
+    face_data = TextField(null=True)
+    task_id = TextField(null=True)
+    action_key = TextField(null=True)
+    action_value = TextField(null=True)
 
 
 class Message(Base):
@@ -132,6 +140,40 @@ class Message(Base):
     wamid = TextField(null=True)
     error_code = TextField(null=True)
     error_text = TextField(null=True)
+    delivered_at = BigIntegerField(null=True)
+    read_at = BigIntegerField(null=True)
+    undelivered_at = BigIntegerField(null=True)
+
+
+class Contact(Base):
+    """One person: a number or a business-scoped user id; `name` once a receipt told it."""
+
+    id = AutoField()
+    recipient = TextField()
+    name = TextField(null=True)
+    created_at = BigIntegerField()
+
+
+class Conversation(Base):
+    """A channel and a contact between whom a message went, and whom it is assigned to."""
+
+    id = AutoField()
+    contact_id = IntegerField()
+    channel_id = IntegerField()
+    created_at = BigIntegerField()
+    last_sent_at = BigIntegerField()
+    assigned_key = TextField(null=True)
+    assigned_to = TextField(null=True)
+    assigned_at = BigIntegerField(null=True)
+
+
+class Event(Base):
+    """Something others may want to know, stored with the change it tells of; `data` is JSON."""
+
+    id = AutoField()
+    type = TextField()
+    created_at = BigIntegerField()
+    data = TextField()
 
 
 class Reached(Base):
@@ -181,5 +223,6 @@ class Idempotency(Base):
 
 
 ALL = (
-    Installation, Channel, Template, Token, Broadcast, Message, Reached, Lease, Worker, Idempotency,
+    Installation, Channel, Template, Token, Broadcast, Message, Contact, Conversation, Event, Reached, Lease,
+    Worker, Idempotency,
 )  # fmt: skip

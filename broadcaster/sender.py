@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,8 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.models import Channel
 from broadcaster.presence import Presence
-from broadcaster.store import broadcast, channel, database, lease, message
+from broadcaster.store import broadcast, channel, conversation, database, lease, message
+from broadcaster.store.conversation import Left
 from broadcaster.store.message import Claimed
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
@@ -147,7 +149,9 @@ class Sender:
 
     def wake(self, channel_id: int) -> None:
         """Something of this channel is due. From any thread; harmless when there is nothing."""
-        self._loop.call_soon_threadsafe(self._wake, channel_id)
+        with suppress(RuntimeError):
+            # The loop has closed: the next worker's sweep finds it.
+            self._loop.call_soon_threadsafe(self._wake, channel_id)
 
     @property
     def alive(self) -> bool:
@@ -508,7 +512,7 @@ class Sender:
 def record(results: list[Result]) -> None:
     """Settle each message as its verdict says, pause what must pause, finish what is done."""
     now = epoch_ms()
-    sent, failed, put_back, lost, reached = [], [], [], [], []
+    sent, failed, put_back, lost, reached, left = [], [], [], [], [], []
     pauses: dict[int, Verdict] = {}
     for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
         mark = (claimed.id, claimed.attempt, now)
@@ -517,6 +521,7 @@ def record(results: list[Result]) -> None:
         if verdict.move is Move.SENT:
             sent.append((*mark, verdict.wamid or "", at))
             reached.append((line.portfolio, claimed.recipient, at))
+            left.append(Left(line.channel_id, claimed.recipient, at, claimed.broadcast_id, claimed.id))
         elif verdict.move is Move.LOST:
             lost.append((*mark, *error))
             reached.append((line.portfolio, claimed.recipient, at))
@@ -531,6 +536,7 @@ def record(results: list[Result]) -> None:
     message.put_back(put_back)
     message.lost(lost)
     message.reached(reached)
+    conversation.messages_left(left, now)
     for broadcast_id, verdict in pauses.items():
         detail = f"{verdict.code}: {verdict.text}"
         if broadcast.pause(broadcast_id, verdict.reason or "paused", detail, now):

@@ -25,7 +25,8 @@ from broadcaster.tasks import Bell, Clock
 
 STOP_SECONDS = 33
 """A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
-_WEB_THREADS = 8
+_WEB_THREADS = 16
+"""More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
 _LARGEST_UPLOAD = 32 * 1024 * 1024
 _OPEN_FILES = 65_536
 
@@ -109,7 +110,7 @@ class _ProblemTask(ErrorTask):
         error = self.request.error
         # A transfer coding we do not know is the client's fault as much as bad syntax is.
         code, reason = (400, "Bad Request") if error.code == 501 else (error.code, error.reason)
-        body = json.dumps(http.problem(code, error.body)).encode()
+        body = json.dumps(http.problem(http.Refusal(code, error.body))).encode()
         self.status = f"{code} {reason}"
         self.response_headers.append(("Content-Type", http.PROBLEM_TYPE))
         self.set_close_on_finish()

@@ -41,6 +41,7 @@ class Bell:
             broadcast.forget_keys(epoch_ms() - DAY)
 
         self._start = start
+        self._wake = wake
 
     def ring(self, channel_id: int, due_at: int | None) -> str:
         """Wake the channel's sender at `due_at` (epoch ms), or now; returns the task's id."""
@@ -48,6 +49,11 @@ class Bell:
         task = self._start.s(channel_id, eta=eta)
         self.huey.enqueue(task)
         return str(task.id)
+
+    def wake(self, channel_id: int) -> None:
+        """Wake a sender in this very process at once; one elsewhere hears the ringing."""
+        if self._wake:
+            self._wake(channel_id)
 
 
 class _EmbeddedConsumer(Consumer):

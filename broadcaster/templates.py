@@ -1,10 +1,12 @@
 """Templates: from a definition as Graph returns it to its slots, from variables to components.
 
 Pure. Variables come as a map of component type to parameters; the parameters of a component
-are a list, or a map by name or position. Faults say what was expected and what came.
+are a list, or a map by name or position; a carousel's are a list of such maps, one a card. Faults
+say what was expected and what came; notes are what Meta may mind and we cannot know.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,23 +14,28 @@ from typing import Any
 
 from broadcaster.errors import Faults
 
-Parameters = list[Any] | dict[str, Any]
-Variables = dict[str, Parameters]
+Variables = dict[str, Any]
 
 MEDIA = ("IMAGE", "VIDEO", "DOCUMENT")
-HEADER_LIMIT, BODY_LIMIT, BODY_ONLY_LIMIT, URL_LIMIT, COUPON_LIMIT = 60, 1024, 32_768, 2000, 20
+HEADER_LIMIT, BODY_LIMIT, BODY_ONLY_LIMIT, CARD_BODY_LIMIT, OFFER_BODY_LIMIT = 60, 1024, 32_768, 160, 600
 """Characters after rendering (Meta, template components; the body-only figure is the reference's v24)."""
+URL_LIMIT, CODE_LIMIT, COUPON_LIMIT, SAFE_COUPON_LIMIT = 2000, 15, 20, 15
+"""Meta's coupon page says 20, its components page 15: above 20 refused, above 15 noted."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
 _LINK = re.compile(r"https?://[^\s/<>\"]+[^\s<>\"]*")
-_COMPONENTS = ("HEADER", "BODY", "BUTTONS")
+_IN_CARDS = ("HEADER", "BODY", "BUTTONS")
+_COMPONENTS = (*_IN_CARDS, "CAROUSEL", "LIMITED_TIME_OFFER")
 _BUTTON_KINDS = {
     "QUICK_REPLY": "quick_reply",
     "COPY_CODE": "copy_code",
     "FLOW": "flow",
     "OTP": "otp",
 }
+_FIRST_MILLISECOND = 1_000_000_000_000
+"""September 2001: below it somebody counted in seconds."""
+_OFFER_NAME = "expiration_time_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +57,98 @@ class Button:
     fixed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one value goes: a component and the key there, of a card if `card` says so.
+
+    `name` is unique enough for people who write all values of a message in one flat map.
+    """
+
+    component: str
+    key: str
+    kind: str
+    required: bool
+    name: str
+    card: int | None = None
+
+
 @dataclass(frozen=True)
 class Slots:
-    """What a template asks for at every send."""
+    """What a template, or one card of it, asks for at every send."""
 
     named: bool
     header_format: str | None
     header: Text
     body: Text
-    body_only: bool
+    body_limit: int
     buttons: tuple[Button, ...]
+    offer: bool
+    cards: "tuple[Slots, ...]"
     unsupported: tuple[str, ...]
 
     @cached_property
     def button_at(self) -> dict[int, Button]:
         return {button.index: button for button in self.buttons}
 
-    def described(self) -> list[dict[str, Any]]:
-        """The slots for people and for the API, in the order of the message."""
-        rows: list[dict[str, Any]] = []
+    @cached_property
+    def is_one_time_code(self) -> bool:
+        return any(button.kind == "otp" for button in self.buttons)
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Every value a message can carry, in the order of the message."""
+        return (*self._places(), *(place for i, card in enumerate(self.cards) for place in card._places(i)))
+
+    @cached_property
+    def flat_names(self) -> frozenset[str]:
+        return frozenset(place.name for place in self.places)
+
+    def _places(self, card: int | None = None) -> list[Place]:
+        prefix = "" if card is None else f"card_{card}_"
+        places: list[Place] = []
         if self.header_format in (*MEDIA, "LOCATION"):
-            rows.append({"component": "HEADER", "key": "1", "type": self.header_format, "required": True})
-        rows += [_row("HEADER", n, "TEXT", True) for n in self.header.names]
-        rows += [_row("BODY", n, "TEXT", True) for n in self.body.names]
-        rows += [_row("BUTTONS", str(b.index), b.kind.upper(), b.needed) for b in self.buttons]
-        return rows
+            places.append(Place("HEADER", "1", self.header_format, True, f"{prefix}header", card))
+        for name in self.header.names:
+            flat = name if self.named else "header"
+            places.append(Place("HEADER", name, "TEXT", True, prefix + flat, card))
+        places += [Place("BODY", name, "TEXT", True, prefix + name, card) for name in self.body.names]
+        if self.offer:
+            places.append(Place("LIMITED_TIME_OFFER", "1", "TIME", True, _OFFER_NAME))
+        for button in self.buttons:
+            flat = f"{prefix}button_{button.index}"
+            needed = button.needed and button.kind != "otp"
+            places.append(Place("BUTTONS", str(button.index), button.kind.upper(), needed, flat, card))
+        return places
 
 
 def slots(components: list[dict[str, Any]], parameter_format: str | None = None) -> Slots:
     """The slots of a definition; components this version cannot fill are named, not dropped."""
-    by_type: dict[str, dict[str, Any]] = {str(c.get("type", "")).upper(): c for c in components}
+    cards: list[dict[str, Any]] = next((c.get("cards", []) for c in components if _kind(c) == "CAROUSEL"), [])
+    parts = [components, *(card.get("components", []) for card in cards)]
+    named = parameter_format == "NAMED" or any(_has_names(part) for part in parts)
+    return _slots(components, named, tuple(_slots(part, named, (), is_card=True) for part in parts[1:]))
+
+
+def _slots(
+    components: list[dict[str, Any]], named: bool, cards: tuple[Slots, ...], is_card: bool = False
+) -> Slots:
+    by_type = {_kind(component): component for component in components}
     header = by_type.get("HEADER", {})
     header_format = str(header.get("format", "TEXT")).upper() if header else None
-    texts = Text((), 0) if header_format not in (None, "TEXT") else _text(header.get("text", ""))
-    body = _text(by_type.get("BODY", {}).get("text", ""))
+    offer = by_type.get("LIMITED_TIME_OFFER")
     buttons = by_type.get("BUTTONS", {}).get("buttons", [])
-    named = parameter_format == "NAMED" or any(not name.isdigit() for name in (*texts.names, *body.names))
+    limit = CARD_BODY_LIMIT if is_card else OFFER_BODY_LIMIT if offer else BODY_LIMIT
+    unsupported = {name for card in cards for name in card.unsupported}
     return Slots(
         named=named,
         header_format=header_format,
-        header=texts,
-        body=body,
-        body_only=set(by_type) == {"BODY"},
+        header=_text(header.get("text", "")) if header_format == "TEXT" else Text((), 0),
+        body=_text(by_type.get("BODY", {}).get("text", "")),
+        body_limit=BODY_ONLY_LIMIT if set(by_type) == {"BODY"} and not is_card else limit,
         buttons=tuple(b for b in (_button(i, b) for i, b in enumerate(buttons)) if b),
-        unsupported=_unsupported(by_type, header_format, buttons),
+        offer=bool(offer and offer.get("limited_time_offer", {}).get("has_expiration")),
+        cards=cards,
+        unsupported=tuple(sorted(unsupported | _unsupported(by_type, header_format, buttons, is_card))),
     )
 
 
@@ -110,149 +165,404 @@ def parse_variables(given: Any, where: str, faults: Faults) -> Variables:
     if not isinstance(given, list):
         faults.add(where, "must be a map of variables, a list of texts or a list of components")
         return {}
-    if not any(isinstance(item, dict) for item in given):
+    if not any(isinstance(item, dict) and not _is_value(item) for item in given):
         return {"BODY": given} if given else {}
-    return _component_list(given, where, faults)
+    return parse_components(given, where, faults)
 
 
-def _component_list(given: list[Any], where: str, faults: Faults) -> Variables:
+def parse_components(
+    given: list[Any], where: str, faults: Faults, allowed: tuple[str, ...] = _COMPONENTS
+) -> Variables:
+    """A list of components with `type` and `parameters` (a carousel: `cards`), by type."""
     found: Variables = {}
     for i, item in enumerate(given):
         kind = item.get("type") if isinstance(item, dict) else None
-        if not isinstance(kind, str) or kind.upper() not in _COMPONENTS:
-            faults.add(f"{where}[{i}].type", f"must be one of {', '.join(_COMPONENTS)}")
+        if not isinstance(kind, str) or kind.upper() not in allowed:
+            faults.add(f"{where}[{i}].type", f"must be one of {', '.join(allowed)}")
             continue
-        superfluous = set(item) - {"type", "parameters"}
-        for name in sorted(superfluous):
-            faults.add(f"{where}[{i}].{name}", "is not a field of a component")
-        if kind.upper() in found:
-            faults.add(f"{where}[{i}].type", f"{kind.upper()} appears twice")
-        parameters = item.get("parameters", [])
-        if not isinstance(parameters, dict | list):
+        kind = kind.upper()
+        field = "cards" if kind == "CAROUSEL" else "parameters"
+        for name in sorted(set(item) - {"type", field}):
+            faults.add(f"{where}[{i}].{name}", f"is not a field of {kind}")
+        if kind in found:
+            faults.add(f"{where}[{i}].type", f"{kind} appears twice")
+        value = item.get(field, [])
+        if kind == "CAROUSEL":
+            found[kind] = _parse_cards(value, f"{where}[{i}].cards", faults)
+        elif isinstance(value, dict | list):
+            found[kind] = value
+        else:
             faults.add(f"{where}[{i}].parameters", "must be a list or an object")
-            continue
-        found[kind.upper()] = parameters
     return found
 
 
-def merge(under: Variables, over: Variables) -> Variables:
-    """`over` laid over `under`: components meet by type, objects merge by key, lists replace."""
-    if not under or not over:
-        return over or under
+def _parse_cards(given: Any, where: str, faults: Faults) -> list[Variables]:
+    if not isinstance(given, list):
+        faults.add(where, "must be a list of cards")
+        return []
+    cards = []
+    for i, card in enumerate(given):
+        components = card.get("components", []) if isinstance(card, dict) else None
+        if not isinstance(components, list) or set(card) - {"components"}:
+            faults.add(f"{where}[{i}]", "must be an object with a list of components")
+            components = []
+        cards.append(parse_components(components, f"{where}[{i}].components", faults, _IN_CARDS))
+    return cards
+
+
+def merge(under: Any, over: Any) -> Any:
+    """`over` laid over `under`: maps meet key by key at every depth, anything else replaces.
+
+    On variables by type this means: components meet by type, named parameters by name, while
+    lists of parameters and cards replace.
+    """
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
     merged = dict(under)
-    for kind, parameters in over.items():
-        below = merged.get(kind)
-        if isinstance(below, dict) and isinstance(parameters, dict):
-            merged[kind] = {**below, **parameters}
-        else:
-            merged[kind] = parameters
+    for key, value in over.items():
+        merged[key] = merge(merged[key], value) if key in merged else value
     return merged
 
 
-def fill(template: Slots, variables: Variables, where: str, faults: Faults) -> list[dict[str, Any]]:
-    """The Graph components of one message (Meta, template messages); faults are added, not raised."""
-    components: list[dict[str, Any]] = []
-    header = _fill_header(template, variables.get("HEADER", []), where, faults)
-    if header:
-        components.append({"type": "header", "parameters": header})
-    body = _fill_text("BODY", template.body, template.named, variables.get("BODY", []), where, faults)
-    limit = BODY_ONLY_LIMIT if template.body_only else BODY_LIMIT
-    _check_length("BODY", template.body, body, limit, where, faults)
-    if body:
-        components.append({"type": "body", "parameters": body})
-    components += _fill_buttons(template, variables.get("BUTTONS", []), body, where, faults)
-    for kind in variables:
-        if kind not in _COMPONENTS:
-            faults.add(where, f"{kind} is not a component that takes variables")
-    return components
+def spread(template: Slots, flat: dict[str, Any]) -> Variables:
+    """Values by flat name (Place.name), laid out by component.
+
+    A name the template does not know goes to the body, where fill() will say what was expected.
+    """
+    variables: Variables = {}
+    cards: list[Variables] = [{} for _ in template.cards]
+    for place in template.places:
+        if place.name in flat:
+            part = variables if place.card is None else cards[place.card]
+            part.setdefault(place.component, {})[place.key] = flat[place.name]
+    for name in flat:
+        if name not in template.flat_names:
+            variables.setdefault("BODY", {})[name] = flat[name]
+    if cards:
+        variables["CAROUSEL"] = cards
+    return variables
 
 
-def _fill_header(template: Slots, given: Parameters, where: str, faults: Faults) -> list[dict[str, Any]]:
-    if template.header_format in MEDIA:
-        return _fill_media(template.header_format, _only_value(given), where, faults)
-    if template.header_format == "LOCATION":
-        return _fill_location(_only_value(given), where, faults)
-    filled = _fill_text("HEADER", template.header, template.named, given, where, faults)
-    _check_length("HEADER", template.header, filled, HEADER_LIMIT, where, faults)
-    return filled
-
-
-def _fill_text(
-    component: str, text: Text, named: bool, given: Parameters, where: str, faults: Faults
+def fill(
+    template: Slots, variables: Variables, where: str, faults: Faults, notes: Faults | None = None
 ) -> list[dict[str, Any]]:
-    if isinstance(given, list):
-        if named and len(text.names) == len(given) == 1:
-            # One value for one name needs no name: a header has at most one variable.
-            return _fill_text(component, text, named, {text.names[0]: given[0]}, where, faults)
-        if named and given:
-            faults.add(where, f"{component} needs its variables by name: {', '.join(text.names)}")
+    """The Graph components of one message (Meta, template messages).
+
+    Faults are added, not raised; notes are limits on which Meta's own pages disagree.
+    """
+    return _Filling(where, faults, notes).components(template, variables)
+
+
+class _Filling:
+    """The values of one message, or of one card, on their way into its slots."""
+
+    __slots__ = ("faults", "label", "notes", "where")
+
+    def __init__(self, where: str, faults: Faults, notes: Faults | None, label: str = ""):
+        self.where = where
+        self.faults = faults
+        self.notes = notes
+        self.label = label
+
+    def fault(self, message: str) -> None:
+        self.faults.add(self.where, self.label + message)
+
+    def note(self, message: str) -> None:
+        if self.notes is not None:
+            self.notes.add(self.where, self.label + message)
+
+    def components(self, template: Slots, variables: Variables) -> list[dict[str, Any]]:
+        components: list[dict[str, Any]] = []
+        header = self.header(template, variables.get("HEADER", []))
+        if header:
+            components.append({"type": "header", "parameters": header})
+        body = self.text("BODY", template.body, template.named, variables.get("BODY", []))
+        self.check_length("BODY", template.body, body, template.body_limit)
+        if template.is_one_time_code and body:
+            self.check_code(body[0].get("text", ""))
+        if body:
+            components.append({"type": "body", "parameters": body})
+        components += self.offer(template.offer, variables.get("LIMITED_TIME_OFFER"))
+        components += self.carousel(template.cards, variables.get("CAROUSEL"))
+        components += self.buttons(template, variables.get("BUTTONS", []), body)
+        return components
+
+    def header(self, template: Slots, given: Any) -> list[dict[str, Any]]:
+        if template.header_format in MEDIA:
+            return self.media(template.header_format, _only_value(given))
+        if template.header_format == "LOCATION":
+            return self.location(_only_value(given))
+        filled = self.text("HEADER", template.header, template.named, given)
+        self.check_length("HEADER", template.header, filled, HEADER_LIMIT)
+        return filled
+
+    def text(self, component: str, text: Text, named: bool, given: Any) -> list[dict[str, Any]]:
+        if isinstance(given, list):
+            if named and len(text.names) == len(given) == 1:
+                # One value for one name needs no name: a header has at most one variable.
+                return self.text(component, text, named, {text.names[0]: given[0]})
+            if named and given:
+                self.fault(f"{component} needs its variables by name: {_listed(text.names)}")
+                return []
+            if named and text.names:
+                self.fault(f"{component} needs {_listed(text.names)}; got none")
+                return []
+            if len(given) != len(text.names):
+                self.fault(f"{component} needs {_count(len(text.names), 'variable')}; got {len(given)}")
+                return []
+            # Positional templates number their placeholders from 1, in whatever order the text has them.
+            values: Mapping[str, Any] = {str(i): value for i, value in enumerate(given, 1)}
+        else:
+            values = given
+        if values.keys() != set(text.names):
+            self.fault(f"{component} needs {_listed(text.names)}; got {_listed(values)}")
             return []
-        if named and text.names and not given:
-            faults.add(where, f"{component} needs {_listed(text.names)}; got none")
+        filled = []
+        for name in text.names if named else sorted(text.names, key=int):
+            parameter = self.parameter(values[name], component, name)
+            if parameter is not None:
+                if named:
+                    parameter["parameter_name"] = name
+                filled.append(parameter)
+        return filled
+
+    def parameter(self, value: Any, component: str, name: str) -> dict[str, Any] | None:
+        """A text, or Meta's object for an amount or a date, of which Cloud API shows the fallback."""
+        if isinstance(value, dict):
+            return self.localized(value, f"{component} {name}")
+        return {"type": "text", "text": value} if self.usable(value, component, name) else None
+
+    def localized(self, value: dict[str, Any], what: str) -> dict[str, Any] | None:
+        kind = "currency" if "currency" in value else "date_time"
+        inner = value.get(kind)
+        if not _is_value(value) or not isinstance(inner, dict) or value.get("type", kind) != kind:
+            self.fault(f"{what} must be a text, or an object with currency or date_time")
+            return None
+        if not self.usable(inner.get("fallback_value"), what, "fallback_value"):
+            return None
+        if kind == "date_time":
+            return {"type": kind, kind: {"fallback_value": inner["fallback_value"]}}
+        code, amount = inner.get("code"), inner.get("amount_1000")
+        if not (isinstance(code, str) and re.fullmatch("[A-Z]{3}", code)):
+            self.fault(f"{what} needs the currency's code, like EUR")
+        elif isinstance(amount, bool) or not isinstance(amount, int):
+            self.fault(f"{what} needs amount_1000, the amount in thousandths as a whole number")
+        else:
+            shown = {"fallback_value": inner["fallback_value"], "code": code, "amount_1000": amount}
+            return {"type": kind, kind: shown}
+        return None
+
+    def usable(self, value: Any, component: str, name: str) -> bool:
+        """Meta's rules for a text: not empty, no line break or tab, no more than four spaces in a row."""
+        if not isinstance(value, str):
+            self.fault(f"{component} {name} must be a text")
+        elif not value.strip():
+            self.fault(f"{component} {name} must not be empty")
+        elif _FORBIDDEN.search(value):
+            self.fault(
+                f"{component} {name} must not contain line breaks, tabs or more than four spaces in a row"
+            )
+        else:
+            return True
+        return False
+
+    def check_length(self, component: str, text: Text, filled: list[dict[str, Any]], limit: int) -> None:
+        length = text.fixed + sum(len(_shown(parameter)) for parameter in filled)
+        if length > limit:
+            self.fault(f"{component} would have {length} characters; Meta allows {limit}")
+
+    def check_code(self, code: str) -> None:
+        if len(code) > CODE_LIMIT:
+            self.fault(f"BODY: a one-time code has at most {CODE_LIMIT} characters, not {len(code)}")
+        elif "://" in code or any(unicodedata.category(c) == "So" for c in code):
+            self.fault("BODY: a one-time code must not contain an address or emoji")
+
+    def media(self, kind: str, value: Any) -> list[dict[str, Any]]:
+        low = kind.lower()
+        if isinstance(value, str):
+            value = {"id": value} if value.isdigit() else {"link": value}
+        if not isinstance(value, dict) or len({"id", "link"} & value.keys()) != 1:
+            self.fault(f"HEADER needs one {low}: the address of the file or a media id")
             return []
-        if len(given) != len(text.names):
-            faults.add(where, f"{component} needs {_count(len(text.names))}; got {len(given)}")
+        allowed = {"id", "link", "filename"} if kind == "DOCUMENT" else {"id", "link"}
+        if set(value) - allowed or not all(isinstance(v, str) and v for v in value.values()):
+            self.fault(f"HEADER {low} takes {_listed(sorted(allowed))}, each a text")
             return []
-        # Positional templates number their placeholders from 1, whatever order the text uses them in.
-        values: Mapping[str, Any] = {str(i): value for i, value in enumerate(given, 1)}
-    else:
-        values = given
-    if values.keys() != set(text.names):
-        faults.add(where, f"{component} needs {_listed(text.names)}; got {_listed(values)}")
-        return []
-    order = text.names if named else sorted(text.names, key=int)
-    filled = []
-    for name in order:
-        value = values[name]
-        if _usable(value, f"{component} {name}", where, faults):
-            parameter = {"type": "text", "text": value}
-            if named:
-                parameter["parameter_name"] = name
-            filled.append(parameter)
-    return filled
+        if "link" in value and not _LINK.fullmatch(value["link"]):
+            self.fault(f"HEADER {low} must be an http or https address or a media id")
+            return []
+        return [{"type": low, low: value}]
+
+    def location(self, value: Any) -> list[dict[str, Any]]:
+        needed = ("latitude", "longitude", "name", "address")
+        if not isinstance(value, dict) or set(value) != set(needed):
+            self.fault(f"HEADER needs a location with {_listed(needed)}")
+            return []
+        for name, most in (("latitude", 90), ("longitude", 180)):
+            if not _is_degree(value[name], most):
+                self.fault(f"HEADER {name} must be a number from -{most} to {most}")
+        for name in ("name", "address"):
+            self.usable(value[name], "HEADER", name)
+        return [{"type": "location", "location": {key: str(value[key]) for key in needed}}]
+
+    def offer(self, wanted: bool, given: Any) -> list[dict[str, Any]]:
+        """The end of a limited-time offer, in epoch milliseconds."""
+        if not wanted:
+            if given:
+                self.fault("the template has no LIMITED_TIME_OFFER that ends")
+            return []
+        value = _only_value(given or [])
+        if isinstance(value, dict) and set(value) == {_OFFER_NAME}:
+            value = value[_OFFER_NAME]
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fault("LIMITED_TIME_OFFER needs its end as epoch milliseconds")
+            return []
+        if value < _FIRST_MILLISECOND:
+            self.fault(f"LIMITED_TIME_OFFER needs its end in milliseconds; {value} looks like seconds")
+            return []
+        parameter = {"type": "limited_time_offer", "limited_time_offer": {_OFFER_NAME: value}}
+        return [{"type": "limited_time_offer", "parameters": [parameter]}]
+
+    def carousel(self, cards: tuple[Slots, ...], given: list[Variables] | None) -> list[dict[str, Any]]:
+        given = given or []
+        if len(given) != len(cards):
+            self.fault(f"CAROUSEL needs {_count(len(cards), 'card')}; got {len(given) or 'none'}")
+            return []
+        filled = []
+        for i, (card, variables) in enumerate(zip(cards, given, strict=True)):
+            inside = _Filling(self.where, self.faults, self.notes, f"CAROUSEL card {i}: ")
+            filled.append({"card_index": i, "components": inside.components(card, variables)})
+        return [{"type": "carousel", "cards": filled}] if filled else []
+
+    def buttons(self, template: Slots, given: Any, body: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        values = self.by_position(given)
+        for index in values.keys() - template.button_at.keys():
+            self.fault(f"BUTTONS has no button at position {index} that takes a value")
+        filled = []
+        for button in template.buttons:
+            value = values.get(button.index)
+            if button.kind == "otp":
+                # An authentication template carries its code twice: in the text and in the button.
+                value = _shown(body[0]) if body else value
+            if value is None:
+                if button.needed:
+                    self.fault(f'BUTTONS needs a value for "{button.label}" at position {button.index}')
+                continue
+            parameter = self.button_parameter(button, value)
+            if parameter is not None:
+                sub_type = "url" if button.kind == "otp" else button.kind
+                filled.append(
+                    {
+                        "type": "button",
+                        "sub_type": sub_type,
+                        "index": str(button.index),
+                        "parameters": [parameter],
+                    }
+                )
+        return filled
+
+    def button_parameter(self, button: Button, value: Any) -> dict[str, Any] | None:
+        if button.kind == "flow" and isinstance(value, dict):
+            return self.flow_action(button, value)
+        if not self.usable(value, "BUTTONS", str(button.index)):
+            return None
+        if button.kind == "quick_reply":
+            return {"type": "payload", "payload": value}
+        if button.kind == "flow":
+            return {"type": "action", "action": {"flow_token": value}}
+        if button.kind == "copy_code":
+            self.check_coupon(button.index, value)
+            return {"type": "coupon_code", "coupon_code": value}
+        if button.fixed + len(value) > URL_LIMIT:
+            self.fault(f"BUTTONS {button.index}: the address would exceed {URL_LIMIT} characters")
+        return {"type": "text", "text": value}
+
+    def flow_action(self, button: Button, value: dict[str, Any]) -> dict[str, Any] | None:
+        token, data = value.get("flow_token", "-"), value.get("flow_action_data", {})
+        if not value or set(value) - {"flow_token", "flow_action_data"} or not isinstance(data, dict):
+            self.fault(f"BUTTONS {button.index} takes flow_token, a text, and flow_action_data, an object")
+            return None
+        if not self.usable(token, f"BUTTONS {button.index}", "flow_token"):
+            return None
+        return {"type": "action", "action": value}
+
+    def check_coupon(self, index: int, code: str) -> None:
+        if len(code) > COUPON_LIMIT:
+            self.fault(f"BUTTONS {index}: a code has at most {COUPON_LIMIT} characters")
+        elif len(code) > SAFE_COUPON_LIMIT:
+            self.note(f"BUTTONS {index}: Meta may refuse a code of more than {SAFE_COUPON_LIMIT} characters")
+        if not code.isalnum():
+            self.note(f"BUTTONS {index}: Meta asks for a code of letters and digits alone")
+
+    def by_position(self, given: Any) -> dict[int, Any]:
+        if isinstance(given, list):
+            return {i: value for i, value in enumerate(given) if value is not None}
+        values = {}
+        for key, value in given.items():
+            if key.isdecimal() and key.isascii() and len(key) < 3:
+                values[int(key)] = value
+            else:
+                self.fault(f'BUTTONS takes positions from 0, not "{key}"')
+        return values
 
 
-def _usable(value: Any, what: str, where: str, faults: Faults) -> bool:
-    """Meta's rules for a text value: not empty, no line break or tab, no more than four spaces in a row."""
-    if not isinstance(value, str):
-        faults.add(where, f"{what} must be a text")
-    elif not value.strip():
-        faults.add(where, f"{what} must not be empty")
-    elif _FORBIDDEN.search(value):
-        faults.add(where, f"{what} must not contain line breaks, tabs or more than four spaces in a row")
-    else:
-        return True
-    return False
+def preview(definition: list[dict[str, Any]], sent: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a person will see of one message: texts with their values, media by address or id."""
+    parts = {_kind(component): component for component in sent if _kind(component) != "BUTTON"}
+    buttons = {int(c["index"]): c for c in sent if _kind(c) == "BUTTON"}
+    seen: dict[str, Any] = {"header": None, "body": "", "footer": None, "buttons": [], "cards": []}
+    for component in definition:
+        kind = _kind(component)
+        parameters = parts.get(kind, {}).get("parameters", [])
+        if kind == "HEADER":
+            seen["header"] = _seen_header(component, parameters)
+        elif kind in ("BODY", "FOOTER"):
+            seen[kind.lower()] = _rendered(component.get("text", ""), parameters)
+        elif kind == "BUTTONS":
+            rows = enumerate(component.get("buttons", []))
+            seen["buttons"] = [_seen_button(button, buttons.get(i)) for i, button in rows]
+        elif kind == "CAROUSEL":
+            pairs = zip(component.get("cards", []), parts.get(kind, {}).get("cards", []), strict=False)
+            seen["cards"] = [preview(card["components"], given["components"]) for card, given in pairs]
+        elif kind == "LIMITED_TIME_OFFER":
+            offer = component.get("limited_time_offer", {}).get("text")
+            ends = parameters[0]["limited_time_offer"][_OFFER_NAME] if parameters else None
+            seen["offer"] = {"text": offer, "endsAt": ends}
+    return seen
 
 
-def _fill_media(kind: str, value: Any, where: str, faults: Faults) -> list[dict[str, Any]]:
-    low = kind.lower()
-    if isinstance(value, str):
-        value = {"id": value} if value.isdigit() else {"link": value}
-    if not isinstance(value, dict) or len({"id", "link"} & value.keys()) != 1:
-        faults.add(where, f"HEADER needs one {low}: the address of the file or a media id")
-        return []
-    allowed = {"id", "link", "filename"} if kind == "DOCUMENT" else {"id", "link"}
-    if set(value) - allowed or not all(isinstance(v, str) and v for v in value.values()):
-        faults.add(where, f"HEADER {low} takes {_listed(sorted(allowed))}, each a text")
-        return []
-    if "link" in value and not _LINK.fullmatch(value["link"]):
-        faults.add(where, f"HEADER {low} must be an http or https address or a media id")
-        return []
-    return [{"type": low, low: value}]
+def _seen_header(component: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    form = str(component.get("format", "TEXT")).upper()
+    if form == "TEXT":
+        return {"format": form, "text": _rendered(component.get("text", ""), parameters)}
+    value = parameters[0].get(form.lower(), {}) if parameters else {}
+    shown = value.get("link") or value.get("id") or value.get("name")
+    return {"format": form, "text": str(shown) if shown else None}
 
 
-def _fill_location(value: Any, where: str, faults: Faults) -> list[dict[str, Any]]:
-    needed = ("latitude", "longitude", "name", "address")
-    if not isinstance(value, dict) or set(value) != set(needed):
-        faults.add(where, f"HEADER needs a location with {_listed(needed)}")
-        return []
-    for name, most in (("latitude", 90), ("longitude", 180)):
-        if not _is_degree(value[name], most):
-            faults.add(where, f"HEADER {name} must be a number from -{most} to {most}")
-    for name in ("name", "address"):
-        _usable(value[name], f"HEADER {name}", where, faults)
-    return [{"type": "location", "location": {key: str(value[key]) for key in needed}}]
+def _seen_button(button: dict[str, Any], sent: dict[str, Any] | None) -> dict[str, Any]:
+    parameter = sent["parameters"][0] if sent else {}
+    value = parameter.get("text") or parameter.get("payload") or parameter.get("coupon_code")
+    if "url" in button and parameter.get("type") == "text":
+        value = _PLACEHOLDER.sub(lambda _: parameter["text"], str(button["url"]))
+    elif value is None:
+        value = button.get("url") or button.get("phone_number")
+    return {"type": _kind(button), "text": button.get("text"), "value": value}
+
+
+def _rendered(text: str, parameters: list[dict[str, Any]]) -> str:
+    values = {p.get("parameter_name", str(i)): _shown(p) for i, p in enumerate(parameters, 1)}
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _shown(parameter: dict[str, Any]) -> str:
+    """What Cloud API renders of a parameter: its text, or the fallback of an amount or a date."""
+    text = parameter.get("text")
+    if text is None:
+        text = parameter.get(parameter["type"], {}).get("fallback_value", "")
+    return str(text)
 
 
 def _is_degree(value: Any, most: int) -> bool:
@@ -264,67 +574,19 @@ def _is_degree(value: Any, most: int) -> bool:
         return False
 
 
-def _fill_buttons(
-    template: Slots, given: Parameters, body: list[dict[str, Any]], where: str, faults: Faults
-) -> list[dict[str, Any]]:
-    values = _by_position(given, where, faults)
-    for index in values.keys() - template.button_at.keys():
-        faults.add(where, f"BUTTONS has no button at position {index} that takes a value")
-    filled = []
-    for button in template.buttons:
-        value = values.get(button.index)
-        if button.kind == "otp":
-            # An authentication template carries its code twice: in the text and in the button.
-            value = body[0]["text"] if body else value
-        if value is None:
-            if button.needed:
-                faults.add(where, f'BUTTONS needs a value for "{button.label}" at position {button.index}')
-        elif _usable(value, f"BUTTONS {button.index}", where, faults):
-            filled.append(_fill_button(button, value, where, faults))
-    return filled
+def _is_value(item: dict[str, Any]) -> bool:
+    """Whether an object stands for one value of a text: an amount or a date."""
+    return len(item.keys() - {"type"}) == 1 and bool({"currency", "date_time"} & item.keys())
 
 
-def _fill_button(button: Button, value: str, where: str, faults: Faults) -> dict[str, Any]:
-    if button.kind in ("url", "otp"):
-        if button.fixed + len(value) > URL_LIMIT:
-            faults.add(where, f"BUTTONS {button.index}: the address would exceed {URL_LIMIT} characters")
-        parameter: dict[str, Any] = {"type": "text", "text": value}
-    elif button.kind == "quick_reply":
-        parameter = {"type": "payload", "payload": value}
-    elif button.kind == "copy_code":
-        if len(value) > COUPON_LIMIT:
-            faults.add(where, f"BUTTONS {button.index}: a code has at most {COUPON_LIMIT} characters")
-        parameter = {"type": "coupon_code", "coupon_code": value}
-    else:
-        parameter = {"type": "action", "action": {"flow_token": value}}
-    kind = "url" if button.kind == "otp" else button.kind
-    return {"type": "button", "sub_type": kind, "index": str(button.index), "parameters": [parameter]}
-
-
-def _by_position(given: Parameters, where: str, faults: Faults) -> dict[int, Any]:
-    if isinstance(given, list):
-        return {i: value for i, value in enumerate(given) if value is not None}
-    values = {}
-    for key, value in given.items():
-        if key.isdecimal() and key.isascii() and len(key) < 3:
-            values[int(key)] = value
-        else:
-            faults.add(where, f'BUTTONS takes positions from 0, not "{key}"')
-    return values
-
-
-def _check_length(
-    component: str, text: Text, filled: list[dict[str, Any]], limit: int, where: str, faults: Faults
-) -> None:
-    length = text.fixed + sum(len(parameter.get("text", "")) for parameter in filled)
-    if length > limit:
-        faults.add(where, f"{component} would have {length} characters; Meta allows {limit}")
-
-
-def _only_value(given: Parameters) -> Any:
+def _only_value(given: Any) -> Any:
     if isinstance(given, list):
         return given[0] if len(given) == 1 else None
     return given.get("1", given) if len(given) == 1 else given or None
+
+
+def _kind(component: dict[str, Any]) -> str:
+    return str(component.get("type", "")).upper()
 
 
 def _text(text: str) -> Text:
@@ -332,8 +594,13 @@ def _text(text: str) -> Text:
     return Text(names, len(_PLACEHOLDER.sub("", text)))
 
 
+def _has_names(components: list[dict[str, Any]]) -> bool:
+    texts = [str(c.get("text", "")) for c in components if _kind(c) in ("HEADER", "BODY")]
+    return any(not name.isdigit() for text in texts for name in _PLACEHOLDER.findall(text))
+
+
 def _button(index: int, button: dict[str, Any]) -> Button | None:
-    kind = str(button.get("type", "")).upper()
+    kind = _kind(button)
     label = str(button.get("text", kind))
     if kind == "URL":
         url = str(button.get("url", ""))
@@ -347,23 +614,18 @@ def _button(index: int, button: dict[str, Any]) -> Button | None:
 
 
 def _unsupported(
-    by_type: dict[str, Any], header_format: str | None, buttons: list[dict[str, Any]]
-) -> tuple[str, ...]:
+    by_type: dict[str, Any], header_format: str | None, buttons: list[dict[str, Any]], is_card: bool
+) -> set[str]:
     known = {"HEADER", "BODY", "FOOTER", "BUTTONS"}
-    found = set(by_type) - known
+    found = set(by_type) - (known if is_card else known | {"CAROUSEL", "LIMITED_TIME_OFFER"})
     if header_format not in (None, "TEXT", "LOCATION", *MEDIA):
         found.add(f"HEADER {header_format}")
-    kinds = {str(b.get("type", "")).upper() for b in buttons}
-    found |= {f"button {k}" for k in kinds - {"URL", "PHONE_NUMBER", "VOICE_CALL", *_BUTTON_KINDS}}
-    return tuple(sorted(found))
+    kinds = {_kind(button) for button in buttons}
+    return found | {f"button {k}" for k in kinds - {"URL", "PHONE_NUMBER", "VOICE_CALL", *_BUTTON_KINDS}}
 
 
-def _count(number: int) -> str:
-    return f"{number} variable" + "s" * (number != 1)
-
-
-def _row(component: str, key: str, kind: str, required: bool) -> dict[str, Any]:
-    return {"component": component, "key": key, "type": kind, "required": required}
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _listed(names: Any) -> str:

@@ -126,9 +126,9 @@ def _name_duplicates(body: bytes, faults: Faults) -> None:
             seen: set[str] = set()
             for key, inner in value:
                 if key in seen:
-                    faults.add(_under(where, key), "the key appears twice in one object")
+                    faults.add(under(where, key), "the key appears twice in one object")
                 seen.add(key)
-                waiting.append((_under(where, key), inner))
+                waiting.append((under(where, key), inner))
         elif isinstance(value, list):
             waiting.extend((f"{where}[{i}]", inner) for i, inner in enumerate(value))
 
@@ -139,7 +139,7 @@ def _scrubbed(value: Any, where: str, faults: Faults) -> Any:
         return [_scrubbed(inner, f"{where}[{i}]", faults) for i, inner in enumerate(value)]
     if isinstance(value, dict):
         return {
-            _scrubbed(key, _under(where, key), faults): _scrubbed(inner, _under(where, key), faults)
+            _scrubbed(key, under(where, key), faults): _scrubbed(inner, under(where, key), faults)
             for key, inner in value.items()
         }
     if not isinstance(value, str):
@@ -153,7 +153,8 @@ def _scrubbed(value: Any, where: str, faults: Faults) -> Any:
     return value.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")
 
 
-def _under(where: str, key: str) -> str:
+def under(where: str, key: str) -> str:
+    """The path of a field inside an object, printable whatever the key."""
     name = key.encode("ascii", "backslashreplace").decode("ascii") if not key.isprintable() else key
     return f"{where}.{name}" if where else name
 

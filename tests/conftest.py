@@ -1,6 +1,7 @@
 """What the tests share: a database and an app in process, a sandbox and an installation as processes."""
 
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -21,6 +22,9 @@ from broadcaster.vault import open_vault
 DEFINITIONS = json.loads(
     (Path(__file__).parent.parent / "broadcaster" / "sandbox" / "templates.json").read_text()
 )
+MORE_TEMPLATES = Path(__file__).parent / "templates.json"
+KNOWN = DEFINITIONS + json.loads(MORE_TEMPLATES.read_text())
+"""What a channel of the tests has: the sandbox's templates and some of our own."""
 CHANNEL = "100000000000001"
 NOW = 1_795_000_000_000
 
@@ -60,13 +64,16 @@ def add_channel(phone_number_id: str, **facts: Any) -> Any:
     columns = ("name", "language", "status", "category", "parameter_format")
     rows = [
         {name: row[name] for name in columns} | {"quality": None, "components": wire.dumps(row["components"])}
-        for row in DEFINITIONS
+        for row in KNOWN
     ]
     template.replace_all("77", rows, NOW)
     known = {
         "phone_number_id": phone_number_id,
         "waba_id": "77",
         "portfolio": "77",
+        "display_phone_number": "+1 555-0101",
+        "verified_name": "Sandbox 1",
+        "quality_rating": "GREEN",
         "tier": "TIER_UNLIMITED",
         "status": "CONNECTED",
         "access_token": "locked",
@@ -110,6 +117,22 @@ def request_of(count: int = 3, **changes: Any) -> dict[str, Any]:
         ],
     }
     return document | changes
+
+
+def masked(document: Any, **masks: str) -> Any:
+    """The document with the values of these keys replaced, where they have the form a mask demands.
+
+    A mask is a regular expression; what does not fit it stays, and spoils the comparison.
+    """
+    if isinstance(document, list):
+        return [masked(inner, **masks) for inner in document]
+    if not isinstance(document, dict):
+        return document
+    shown = {}
+    for key, value in document.items():
+        fits = key in masks and re.fullmatch(masks[key], str(value))
+        shown[key] = "*" if fits else masked(value, **masks)
+    return shown
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:

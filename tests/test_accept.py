@@ -94,7 +94,7 @@ def test_a_recipient_may_name_another_template(client: Client) -> None:
         ("unknown language", {"template": {"name": "appointment", "language": "fr"}}, ["template.language"]),
         ("language needed", {"template": {"name": "hello_world"}}, ["template.language"]),
         ("paused template", {"template": {"name": "winter_news", "language": "en"}}, ["template.name"]),
-        ("template not served", {"template": {"name": "collection", "language": "en"}}, ["template.name"]),
+        ("template not served", {"template": {"name": "shelf", "language": "en"}}, ["template.name"]),
         ("template no object", {"template": "appointment"}, ["template"]),
         ("naive time", {"scheduleAt": "2030-01-01T10:00:00"}, ["scheduleAt"]),
         ("past time", {"scheduleAt": "2020-01-01T10:00:00Z"}, ["scheduleAt"]),

@@ -25,6 +25,22 @@ def component(kind: str, parameters: Any) -> dict[str, Any]:
     return {"type": kind, "parameters": parameters}
 
 
+AMOUNT = {"type": "currency", "currency": {"fallback_value": "5 EUR", "code": "EUR", "amount_1000": 5000}}
+DATE = {"date_time": {"fallback_value": "Monday", "year": 2030}}
+CARD = {
+    "components": [
+        component("HEADER", ["https://cdn.example/a.jpg"]),
+        component("BODY", ["Tea", "5"]),
+        component("BUTTONS", {"1": "tea"}),
+    ]
+}
+END = 1_900_000_000_000
+OFFER = [
+    component("HEADER", ["https://cdn.example/a.jpg"]),
+    component("LIMITED_TIME_OFFER", [END]),
+    component("BODY", ["Ana", "20%"]),
+    component("BUTTONS", ["FLASH20", "ana"]),
+]
 GOOD = [
     ("hello_world", "tr", None),
     ("hello_world", "en_US", []),
@@ -85,6 +101,27 @@ GOOD = [
     ),
     ("verification_code", "en", ["482913"]),
     ("feedback", "en", ["Ana"]),
+    ("feedback", "en", [component("BODY", ["Ana"]), component("BUTTONS", ["token-7"])]),
+    (
+        "feedback",
+        "en",
+        [
+            component("BODY", ["Ana"]),
+            component("BUTTONS", [{"flow_token": "t", "flow_action_data": {"screen": 1}}]),
+        ],
+    ),
+    ("appointment", "en", ["Ana", DATE, "10:00", AMOUNT]),
+    (
+        "order_update",
+        "en",
+        [
+            component("HEADER", ["A-1"]),
+            component("BODY", {"name": "Ana", "order": AMOUNT, "day": DATE}),
+            component("BUTTONS", {"1": "A-1"}),
+        ],
+    ),
+    ("collection", "en", [component("BODY", ["Ana"]), {"type": "CAROUSEL", "cards": [CARD, CARD]}]),
+    ("flash_sale", "en", OFFER),
 ]
 
 
@@ -146,7 +183,90 @@ def test_a_one_time_code_stands_in_text_and_button() -> None:
         ("feedback", [["x"]], "BODY 1 must be a text"),
         ("feedback", ["x" * 1100], "BODY would have 1149 characters; Meta allows 1024"),
         ("feedback", "Ana", "must be a map of variables, a list of texts or a list of components"),
-        ("feedback", [component("CARD", [])], "must be one of HEADER, BODY, BUTTONS"),
+        (
+            "feedback",
+            [component("CARD", [])],
+            "must be one of HEADER, BODY, BUTTONS, CAROUSEL, LIMITED_TIME_OFFER",
+        ),
+        ("feedback", [{"time": "10"}], "must be one of HEADER, BODY, BUTTONS, CAROUSEL, LIMITED_TIME_OFFER"),
+        ("feedback", {"1": {"time": "10"}}, "BODY 1 must be a text, or an object with currency or date_time"),
+        ("feedback", {"1": {"currency": {"fallback_value": ""}}}, "BODY 1 fallback_value must not be empty"),
+        (
+            "feedback",
+            {"1": {"currency": {"fallback_value": "5", "code": "eur", "amount_1000": 1}}},
+            "BODY 1 needs the currency's code, like EUR",
+        ),
+        (
+            "feedback",
+            {"1": {"currency": {"fallback_value": "5", "code": "EUR", "amount_1000": 1.5}}},
+            "BODY 1 needs amount_1000, the amount in thousandths as a whole number",
+        ),
+        (
+            "feedback",
+            [component("BODY", ["a"]), component("BUTTONS", [{"token": "t"}])],
+            "BUTTONS 0 takes flow_token, a text, and flow_action_data, an object",
+        ),
+        ("feedback", [component("BODY", ["a"]), component("BUTTONS", [7])], "BUTTONS 0 must be a text"),
+        ("verification_code", ["1" * 16], "BODY: a one-time code has at most 15 characters, not 16"),
+        ("verification_code", ["\U0001f600"], "BODY: a one-time code must not contain an address or emoji"),
+        ("verification_code", ["x://y"], "BODY: a one-time code must not contain an address or emoji"),
+        ("collection", ["Ana"], "CAROUSEL needs 2 cards; got none"),
+        (
+            "collection",
+            [component("BODY", ["Ana"]), {"type": "CAROUSEL", "cards": [CARD]}],
+            "CAROUSEL needs 2 cards; got 1",
+        ),
+        (
+            "collection",
+            [
+                component("BODY", ["Ana"]),
+                {"type": "CAROUSEL", "cards": [CARD, {"components": [component("BODY", ["x"])]}]},
+            ],
+            "CAROUSEL card 1: BODY needs 2 variables; got 1",
+        ),
+        (
+            "collection",
+            [
+                component("BODY", ["Ana"]),
+                {
+                    "type": "CAROUSEL",
+                    "cards": [CARD, {"components": [component("BODY", ["x" * 150, "y"])]}],
+                },
+            ],
+            "CAROUSEL card 1: BODY would have 162 characters; Meta allows 160",
+        ),
+        (
+            "feedback",
+            [component("BODY", ["a"]), {"type": "CAROUSEL", "cards": [CARD]}],
+            "CAROUSEL needs 0 cards; got 1",
+        ),
+        ("collection", [{"type": "CAROUSEL", "cards": {}}], "must be a list of cards"),
+        (
+            "collection",
+            [{"type": "CAROUSEL", "cards": [7, CARD]}],
+            "must be an object with a list of components",
+        ),
+        (
+            "collection",
+            [{"type": "CAROUSEL", "cards": [{"components": [{"type": "CAROUSEL"}]}, CARD]}],
+            "must be one of HEADER, BODY, BUTTONS",
+        ),
+        ("flash_sale", [*OFFER[:1], *OFFER[2:]], "LIMITED_TIME_OFFER needs its end as epoch milliseconds"),
+        (
+            "flash_sale",
+            [*OFFER[:1], component("LIMITED_TIME_OFFER", [1_900_000_000]), *OFFER[2:]],
+            "LIMITED_TIME_OFFER needs its end in milliseconds; 1900000000 looks like seconds",
+        ),
+        (
+            "flash_sale",
+            [*OFFER[:2], component("BODY", ["a" * 580, "b"]), OFFER[3]],
+            "BODY would have 607 characters; Meta allows 600",
+        ),
+        (
+            "feedback",
+            [component("BODY", ["a"]), component("LIMITED_TIME_OFFER", [END])],
+            "the template has no LIMITED_TIME_OFFER that ends",
+        ),
         ("feedback", [component("BODY", ["a"]), component("body", ["b"])], "BODY appears twice"),
         ("feedback", [component("BODY", "a")], "must be a list or an object"),
         (
@@ -195,25 +315,124 @@ def test_what_does_not_fit_says_what_was_expected(name: str, variables: Any, fau
     assert fault in faults
 
 
+def test_metas_shape_of_a_carousel() -> None:
+    components, faults = filled("collection", GOOD[-2][2])
+    assert faults == []
+    assert [part["type"] for part in components] == ["body", "carousel"]
+    card = [
+        {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://cdn.example/a.jpg"}}]},
+        {"type": "body", "parameters": [{"type": "text", "text": "Tea"}, {"type": "text", "text": "5"}]},
+        {"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "tea"}]},
+    ]
+    assert components[1]["cards"] == [
+        {"card_index": 0, "components": card},
+        {"card_index": 1, "components": card},
+    ]
+
+
+def test_metas_shape_of_an_offer() -> None:
+    for end in ([END], [str(END)], {"expiration_time_ms": END}, {"1": END}):
+        given = [*OFFER[:1], component("LIMITED_TIME_OFFER", end), *OFFER[2:]]
+        components, faults = filled("flash_sale", given)
+        assert faults == []
+        assert [part["type"] for part in components] == [
+            "header", "body", "limited_time_offer", "button", "button",
+        ]  # fmt: skip
+        offer = {"type": "limited_time_offer", "limited_time_offer": {"expiration_time_ms": END}}
+        assert components[2]["parameters"] == [offer]
+
+
+def test_amounts_and_dates_go_by_their_fallback() -> None:
+    components, _ = filled("appointment", ["Ana", DATE, "10:00", AMOUNT])
+    assert components[0]["parameters"][1] == {"type": "date_time", "date_time": {"fallback_value": "Monday"}}
+    assert components[0]["parameters"][3] == AMOUNT
+
+
+def test_limits_meta_states_twice_are_notes() -> None:
+    row = BY_NAME["coupon", "en"]
+    faults, notes = Faults(), Faults()
+    variables = {"HEADER": ["10%"], "BODY": ["TEN", "May"], "BUTTONS": ["TWENTY-AND-MORE-X"]}
+    templates.fill(templates.slots(row["components"]), variables, "v", faults, notes)
+    assert not faults
+    assert [note.message for note in notes.shown] == [
+        "BUTTONS 0: Meta may refuse a code of more than 15 characters",
+        "BUTTONS 0: Meta asks for a code of letters and digits alone",
+    ]
+
+
 def test_own_variables_are_laid_over_the_defaults() -> None:
     under = {"BODY": {"name": "Ana", "day": "Monday"}, "BUTTONS": ["a"], "HEADER": ["h"]}
     over = {"BODY": {"name": "Ben"}, "BUTTONS": ["b"]}
-    merged = templates.merge(under, over)  # type: ignore[arg-type]
+    merged = templates.merge(under, over)
     assert merged == {"BODY": {"name": "Ben", "day": "Monday"}, "BUTTONS": ["b"], "HEADER": ["h"]}
 
 
-def test_parts_this_release_cannot_fill_are_named() -> None:
-    kinds = {
-        name: templates.slots(BY_NAME[name, "en"]["components"]).unsupported
-        for name in ("collection", "flash_sale")
-    }
-    assert kinds == {"collection": ("CAROUSEL",), "flash_sale": ("LIMITED_TIME_OFFER",)}
-
-
-def test_slots_are_described_in_the_order_of_the_message() -> None:
+def test_a_flat_map_finds_every_place() -> None:
+    slots = templates.slots(BY_NAME["collection", "en"]["components"])
+    flat = {"1": "Ana"}
+    for card in (0, 1):
+        flat |= {f"card_{card}_header": "77", f"card_{card}_1": "Tea", f"card_{card}_2": "5"}
+        flat[f"card_{card}_button_1"] = "tea"
+    faults = Faults()
+    components = templates.fill(slots, templates.spread(slots, flat), "v", faults)
+    assert not faults
+    check_template({"name": "collection", "language": {"code": "en"}, "components": components}, BY_NAME)
     row = BY_NAME["order_update", "en"]
-    described = templates.slots(row["components"], row["parameter_format"]).described()
-    assert [(slot["component"], slot["key"], slot["required"]) for slot in described] == [
+    slots = templates.slots(row["components"], row["parameter_format"])
+    assert templates.spread(slots, {"order": "A", "name": "Ana", "day": "May", "button_1": "a"}) == {
+        "HEADER": {"order": "A"},
+        "BODY": {"name": "Ana", "order": "A", "day": "May"},
+        "BUTTONS": {"1": "a"},
+    }
+
+
+def test_a_flat_name_nobody_knows_is_told() -> None:
+    slots = templates.slots(BY_NAME["feedback", "en"]["components"])
+    faults = Faults()
+    templates.fill(slots, templates.spread(slots, {"1": "Ana", "nombre": "x"}), "v", faults)
+    assert [fault.message for fault in faults.shown] == ["BODY needs 1; got 1, nombre"]
+
+
+def test_a_preview_shows_what_will_be_read() -> None:
+    seen = templates.preview(
+        BY_NAME["order_update", "en"]["components"], filled("order_update", GOOD[5][2])[0]
+    )
+    assert seen == {
+        "header": {"format": "TEXT", "text": "Order A-1"},
+        "body": "Hi Ana, your order A-1 will arrive on Monday.",
+        "footer": "Thank you for your order",
+        "buttons": [
+            {"type": "QUICK_REPLY", "text": "Got it", "value": None},
+            {"type": "URL", "text": "Track", "value": "https://shop.example/track/A-1"},
+            {"type": "PHONE_NUMBER", "text": "Call us", "value": "+15550100"},
+        ],
+        "cards": [],
+    }
+    seen = templates.preview(BY_NAME["collection", "en"]["components"], filled("collection", GOOD[-2][2])[0])
+    assert [card["body"] for card in seen["cards"]] == ["Tea for 5 only."] * 2
+    assert seen["cards"][0]["header"] == {"format": "IMAGE", "text": "https://cdn.example/a.jpg"}
+    seen = templates.preview(BY_NAME["flash_sale", "en"]["components"], filled("flash_sale", OFFER)[0])
+    assert seen["offer"] == {"text": "Ends soon", "endsAt": END}
+
+
+def test_a_value_that_looks_like_a_placeholder_stays_as_it_is() -> None:
+    components, _ = filled("appointment", ["{{2}}", "\\1", "c", "d"])
+    seen = templates.preview(BY_NAME["appointment", "en"]["components"], components)
+    assert seen["body"] == "Dear {{2}}, we expect you on \\1 at c. Bring d, please."
+
+
+def test_parts_this_release_cannot_fill_are_named() -> None:
+    product = [{"type": "HEADER", "format": "PRODUCT"}, {"type": "BODY", "text": "x"}]
+    many = [{"type": "BODY", "text": "x"}, {"type": "BUTTONS", "buttons": [{"type": "MPM", "text": "See"}]}]
+    cards = [{"type": "CAROUSEL", "cards": [{"components": product}]}]
+    found = [templates.slots(definition).unsupported for definition in (product, many, cards)]
+    assert found == [("HEADER PRODUCT",), ("button MPM",), ("HEADER PRODUCT",)]
+
+
+def test_places_are_in_the_order_of_the_message() -> None:
+    row = BY_NAME["order_update", "en"]
+    places = templates.slots(row["components"], row["parameter_format"]).places
+    assert [(place.component, place.key, place.required) for place in places] == [
         ("HEADER", "order", True),
         ("BODY", "name", True),
         ("BODY", "order", True),

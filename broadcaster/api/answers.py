@@ -5,10 +5,15 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from broadcaster import broadcasts, pacing, templates, wire
-from broadcaster.broadcasts import Plan, Progress, Quota, is_verified
+import falcon
+
+from broadcaster import broadcasts, http, templates, wire
+from broadcaster.broadcasts import Progress, Quota
 from broadcaster.config import Settings
-from broadcaster.models import Channel, Message, Template
+from broadcaster.models import Channel, Contact, Message, Template
+from broadcaster.planning import Plan, is_verified
+from broadcaster.store import contact as contact_rows
+from broadcaster.store import conversation as conversation_rows
 
 CSV_COLUMNS = (
     "id", "to", "state", "delivery", "attempts", "wamid", "code", "error", "sentAt", "variables",
@@ -16,6 +21,12 @@ CSV_COLUMNS = (
 )  # fmt: skip
 _CSV_PAGE = 500
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def refuse(response: falcon.Response, refusal: http.Refusal) -> None:
+    """The refusal as a problem document."""
+    http.answer(response, http.problem(refusal), refusal.status)
+    response.content_type = http.PROBLEM_TYPE
 
 
 def broadcast(progress: Progress) -> dict[str, Any]:
@@ -67,11 +78,11 @@ def stopped(progress: Progress) -> dict[str, Any]:
 def plan(accepted: Plan, settings: Settings, now: int) -> dict[str, Any]:
     """What would happen: the answer to a dry run."""
     channel, valid = accepted.channel, len(accepted.drafts) - accepted.invalid
-    tier, pace = tier_and_pace(channel, settings)
+    tier, pace = broadcasts.tier_and_pace(channel, settings)
     start = accepted.spec.due_at or now
     return {
         "channel": channel.phone_number_id,
-        "template": {"name": accepted.spec.template.name, "language": accepted.language},
+        "template": {"name": accepted.template, "language": accepted.language},
         "recipients": len(accepted.spec.recipients or ()),
         "valid": valid,
         "invalid": accepted.invalid,
@@ -80,6 +91,8 @@ def plan(accepted: Plan, settings: Settings, now: int) -> dict[str, Any]:
         "tier": tier,
         "startAt": wire.format_time(start),
         "estimatedFinishAt": wire.format_time(start + int(valid / pace * 1000)),
+        "notes": http.shown(accepted.notes),
+        "preview": accepted.preview,
     }
 
 
@@ -144,7 +157,7 @@ def csv_pages(
 
 
 def channel(row: Channel, settings: Settings) -> dict[str, Any]:
-    tier, pace = tier_and_pace(row, settings)
+    tier, pace = broadcasts.tier_and_pace(row, settings)
     return {
         "id": row.phone_number_id,
         "wabaId": row.waba_id,
@@ -175,16 +188,45 @@ def template(row: Template) -> dict[str, Any]:
         "quality": row.quality,
         "wabaId": row.waba_id,
         "parameterFormat": "NAMED" if slots.named else "POSITIONAL",
-        "variables": slots.described(),
+        "variables": [_place(place) for place in slots.places],
         "unsupported": list(slots.unsupported),
         "components": components,
         "syncedAt": wire.format_time(row.synced_at),
     }
 
 
-def tier_and_pace(row: Channel, settings: Settings) -> tuple[str, float]:
-    tier = pacing.known_tier(row.tier, settings.default_tier)
-    return tier, pacing.pace_of(row.throughput, row.coexistence, tier, row.pace_override)
+def _place(place: templates.Place) -> dict[str, Any]:
+    shown = {"component": place.component, "key": place.key, "type": place.kind, "required": place.required}
+    return shown if place.card is None else {"card": place.card, **shown}
+
+
+def contact(row: Contact) -> dict[str, Any]:
+    """A person: what may stand as `userId` in a request."""
+    return {
+        "id": contact_rows.public_id(row.id),
+        "to": row.recipient,
+        "name": row.name,
+        "createdAt": wire.format_time(row.created_at),
+    }
+
+
+def conversation(row: conversation_rows.Listed) -> dict[str, Any]:
+    """A person on a channel: what may stand as `sessionId` in a request."""
+    facts = row.facts
+    assigned = {
+        "key": facts.assigned_key,
+        "value": facts.assigned_to,
+        "at": wire.format_time(facts.assigned_at),
+    }
+    return {
+        "id": conversation_rows.public_id(facts.id),
+        "contact": contact_rows.public_id(facts.contact_id),
+        "to": row.recipient,
+        "channel": row.phone_number_id,
+        "createdAt": wire.format_time(facts.created_at),
+        "lastSentAt": wire.format_time(facts.last_sent_at),
+        "assignedTo": assigned if facts.assigned_to else None,
+    }
 
 
 def _stored(text: str | None) -> Any:

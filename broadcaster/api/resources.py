@@ -1,17 +1,17 @@
 """The routes of our own API."""
 
-import hashlib
 from typing import Any
 
 import falcon
 
-from broadcaster import broadcasts, channels, http, wire
+from broadcaster import broadcasts, channels, http, phone, planning, wire
 from broadcaster.api import answers, shapes
-from broadcaster.broadcasts import Once
 from broadcaster.clock import epoch_ms
-from broadcaster.errors import Faults, Invalid
+from broadcaster.errors import Faults, NotFound
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
+from broadcaster.store import contact as contact_rows
+from broadcaster.store import conversation as conversation_rows
 from broadcaster.store import message as message_rows
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
@@ -30,11 +30,15 @@ def add_routes(app: falcon.App, context: http.Context) -> None:
     app.add_route("/v1/channels", Channels(context))
     app.add_route("/v1/channels/{phone_number_id}", Channels(context), suffix="one")
     app.add_route("/v1/templates", Templates(context))
+    app.add_route("/v1/contacts", Contacts(context))
+    app.add_route("/v1/contacts/{public_id}", Contacts(context), suffix="one")
+    app.add_route("/v1/conversations", Conversations(context))
     app.add_route("/v1/me", Me(context))
 
 
 class _Resource:
     def __init__(self, context: http.Context):
+        self.context = context
         self.settings = context.settings
         self.bell = context.bell
 
@@ -42,36 +46,31 @@ class _Resource:
 class Broadcasts(_Resource):
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         now = epoch_ms()
-        caller = http.caller(request, "broadcasts:write", now)
+        caller = http.caller(request, now, "broadcasts:write")
         query = http.Query(request, ("dryRun",))
         dry_run = query.flag("dryRun")
-        raw = http.body(request)
-        once = _once(request, caller.token_id, raw, query.faults)
         query.check()
-        replayed = broadcasts.replay(once) if once and not dry_run else None
-        if replayed is not None:
-            _accepted(response, replayed, True)
-            return
-        faults = Faults()
-        spec = shapes.spec(http.json_object(raw, faults), faults)
-        plan = broadcasts.plan(spec, faults, self.settings, now)
         if dry_run:
-            http.answer(response, answers.plan(plan, self.settings, now))
+            faults = Faults()
+            spec = shapes.spec(http.json_object(http.body(request), faults), faults)
+            http.answer(response, answers.plan(planning.plan(spec, faults, now), self.settings, now))
             return
-        answer, is_replay = broadcasts.submit(
-            plan,
-            self.bell,
-            self.settings,
+        answer, is_replay = http.accept(
+            self.context,
+            request,
+            caller,
+            shapes.spec,
             lambda progress: wire.dumps(answers.broadcast(progress)),
             now,
-            token_id=caller.token_id,
-            once=once,
         )
-        _accepted(response, answer, is_replay)
+        http.answer(response, answer, 202)
+        response.set_header("Location", f"/v1/broadcasts/{wire.loads(answer.encode())['id']}")
+        if is_replay:
+            response.set_header("Idempotent-Replayed", "true")
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         now = epoch_ms()
-        http.caller(request, "broadcasts:read", now)
+        http.caller(request, now, "broadcasts:read")
         query = http.Query(request, ("status", "after", "limit"))
         status = query.one_of("status", ledger.STATUSES)
         before = query.integer("after", None, 1, _LARGEST_ID)
@@ -86,14 +85,14 @@ class Broadcasts(_Resource):
 class Broadcast(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
         now = epoch_ms()
-        http.caller(request, "broadcasts:read", now)
+        http.caller(request, now, "broadcasts:read")
         http.Query(request, ()).check()
         http.answer(response, answers.broadcast(broadcasts.progress(public_id, self.settings, now)))
 
 
 class Messages(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
-        http.caller(request, "broadcasts:read", epoch_ms())
+        http.caller(request, epoch_ms(), "broadcasts:read")
         query = http.Query(request, ("state", "delivery", "code", "after", "limit"))
         wanted = {
             "state": query.one_of("state", message_rows.STATES),
@@ -133,14 +132,14 @@ class Moves(_Resource):
     @staticmethod
     def _allowed(request: falcon.Request) -> int:
         now = epoch_ms()
-        http.caller(request, "broadcasts:write", now)
+        http.caller(request, now, "broadcasts:write")
         http.Query(request, ()).check()
         return now
 
 
 class Message(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, reference: str) -> None:
-        http.caller(request, "broadcasts:read", epoch_ms())
+        http.caller(request, epoch_ms(), "broadcasts:read")
         http.Query(request, ()).check()
         row, broadcast_id = broadcasts.find_message(reference)
         http.answer(response, answers.message(row, broadcast_id))
@@ -148,20 +147,20 @@ class Message(_Resource):
 
 class Channels(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        http.caller(request, "channels:read", epoch_ms())
+        http.caller(request, epoch_ms(), "channels:read")
         http.Query(request, ()).check()
         data = [answers.channel(row, self.settings) for row in channel_rows.all_channels()]
         http.answer(response, {"data": data, "next": None})
 
     def on_get_one(self, request: falcon.Request, response: falcon.Response, phone_number_id: str) -> None:
-        http.caller(request, "channels:read", epoch_ms())
+        http.caller(request, epoch_ms(), "channels:read")
         http.Query(request, ()).check()
         http.answer(response, answers.channel(channels.get(phone_number_id), self.settings))
 
 
 class Templates(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        http.caller(request, "templates:read", epoch_ms())
+        http.caller(request, epoch_ms(), "templates:read")
         query = http.Query(request, ("channel", "name", "after", "limit"))
         after = query.integer("after", 0, 0, _LARGEST_ID)
         limit = query.integer("limit", 100, 1, 1000)
@@ -171,6 +170,44 @@ class Templates(_Resource):
         found = template_rows.page(waba_id, name, after, limit + 1)
         following = str(found[limit - 1].id) if len(found) > limit else None
         http.answer(response, {"data": [answers.template(row) for row in found[:limit]], "next": following})
+
+
+class Contacts(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        http.caller(request, epoch_ms(), "broadcasts:read")
+        query = http.Query(request, ("to", "after", "limit"))
+        after = query.integer("after", 0, 0, _LARGEST_ID)
+        limit = query.integer("limit", 100, 1, 1000)
+        to = _person(query)
+        query.check()
+        found = contact_rows.page(to, after, limit + 1)
+        following = str(found[limit - 1].id) if len(found) > limit else None
+        http.answer(response, {"data": [answers.contact(row) for row in found[:limit]], "next": following})
+
+    def on_get_one(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
+        http.caller(request, epoch_ms(), "broadcasts:read")
+        http.Query(request, ()).check()
+        row = contact_rows.find(public_id)
+        if row is None:
+            raise NotFound(f'there is no contact "{public_id[:60]}"')
+        conversations = conversation_rows.page({"contact_id": row.id}, 0, 1000)
+        shown = [answers.conversation(one) for one in conversations]
+        http.answer(response, answers.contact(row) | {"conversations": shown})
+
+
+class Conversations(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        http.caller(request, epoch_ms(), "broadcasts:read")
+        query = http.Query(request, ("assignedTo", "after", "limit"))
+        after = query.integer("after", 0, 0, _LARGEST_ID)
+        limit = query.integer("limit", 100, 1, 1000)
+        query.check()
+        assigned_to = query.text("assignedTo")
+        filters = {} if assigned_to is None else {"assigned_to": assigned_to}
+        found = conversation_rows.page(filters, after, limit + 1)
+        following = str(found[limit - 1].facts.id) if len(found) > limit else None
+        data = [answers.conversation(row) for row in found[:limit]]
+        http.answer(response, {"data": data, "next": following})
 
 
 class Me(_Resource):
@@ -187,18 +224,11 @@ class Me(_Resource):
         http.answer(response, document)
 
 
-def _accepted(response: falcon.Response, answer: str, is_replay: bool) -> None:
-    http.answer(response, answer, 202)
-    response.set_header("Location", f"/v1/broadcasts/{wire.loads(answer.encode())['id']}")
-    if is_replay:
-        response.set_header("Idempotent-Replayed", "true")
-
-
-def _once(request: falcon.Request, token_id: str, raw: bytes, faults: Faults) -> Once | None:
-    key = request.get_header("Idempotency-Key")
-    if key is None:
+def _person(query: http.Query) -> str | None:
+    """The number or user id asked for. A + in a query is a blank unless it is escaped."""
+    to = query.text("to")
+    try:
+        return None if to is None else phone.recipient(to.strip())
+    except ValueError as error:
+        query.faults.add("to", str(error))
         return None
-    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        faults.add("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
-        raise Invalid(faults)
-    return Once(token_id, key, hashlib.sha256(raw).hexdigest())

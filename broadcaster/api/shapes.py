@@ -1,28 +1,15 @@
 """The requests of our own API, as pydantic models: what is checked without knowing anything."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from broadcaster import broadcasts, wire
-from broadcaster.broadcasts import Recipient, Spec, TemplateRef
+from broadcaster import broadcasts, http, wire
 from broadcaster.errors import Faults
+from broadcaster.planning import Action, Recipient, Spec, TemplateRef
 
-DEEPEST_VARIABLES = 8
-
-_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field here",
-    "string_type": "must be a text",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-}
-
-
-_SHOULD = re.compile(r"^(Input|String|List|Dictionary) should")
+DEEPEST_VARIABLES = 16
+_PERSON = ("to", "userId", "sessionId")
 
 
 class _Shape(BaseModel):
@@ -35,7 +22,9 @@ class RecipientTemplate(_Shape):
 
 
 class RecipientShape(_Shape):
-    to: Annotated[str, Field(max_length=200)]
+    to: Annotated[str, Field(max_length=200)] | None = None
+    userId: Annotated[str, Field(max_length=200)] | None = None
+    sessionId: Annotated[str, Field(max_length=200)] | None = None
     variables: Any = None
     template: RecipientTemplate | None = None
     metadata: dict[str, Any] | None = None
@@ -45,6 +34,11 @@ class TemplateShape(_Shape):
     name: Annotated[str, Field(min_length=1, max_length=512)]
     language: Annotated[str, Field(min_length=1, max_length=20)] | None = None
     variables: Any = None
+
+
+class ActionShape(_Shape):
+    key: Literal["assign-to-user", "assign-to-workgroup"]
+    value: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class BroadcastShape(_Shape):
@@ -57,89 +51,47 @@ class BroadcastShape(_Shape):
     priority: Literal["normal", "high"] = "normal"
     onDuplicate: Literal["drop", "reject", "allow"] = "drop"
     onInvalid: Literal["reject", "fail"] = "reject"
+    action: ActionShape | None = None
     metadata: dict[str, Any] | None = None
-
-
-_recipient = TypeAdapter(RecipientShape)
 
 
 def spec(document: dict[str, Any], faults: Faults) -> Spec:
     """The broadcast a document asks for. What cannot be read is left at its default and is a fault,
     so that the rest can still be checked."""
-    shape = _envelope(document, faults)
-    due_at = None
-    if shape.scheduleAt is not None:
-        try:
-            due_at = wire.parse_time(shape.scheduleAt)
-        except ValueError as error:
-            faults.add("scheduleAt", str(error))
-    _check_depth("metadata", shape.metadata, wire.MAX_DEPTH, faults)
-    _check_depth("template.variables", shape.template.variables, DEEPEST_VARIABLES, faults)
+    shape = http.envelope(BroadcastShape, document, faults)
+    template = shape.template or TemplateShape.model_construct(name=None)
+    http.check_depth("metadata", shape.metadata, wire.MAX_DEPTH, faults)
+    http.check_depth("template.variables", template.variables, DEEPEST_VARIABLES, faults)
     return Spec(
         channel=shape.channel,
-        template=TemplateRef(shape.template.name, shape.template.language, shape.template.variables),
-        recipients=_recipients(shape.recipients, faults),
+        template=TemplateRef(template.name, template.language, template.variables),
+        recipients=http.entries(shape.recipients, "recipients", _one, faults),
         title=shape.title,
-        due_at=due_at,
+        due_at=http.time_of(shape.scheduleAt, "scheduleAt", faults),
         priority=broadcasts.HIGH if shape.priority == "high" else broadcasts.NORMAL,
         on_duplicate=shape.onDuplicate,
         on_invalid=shape.onInvalid,
+        on_bad_number=shape.onInvalid,
+        action=Action(shape.action.key, shape.action.value) if shape.action else None,
         metadata=shape.metadata,
     )
 
 
-def _envelope(document: dict[str, Any], faults: Faults) -> BroadcastShape:
-    try:
-        return BroadcastShape.model_validate(document)
-    except ValidationError as error:
-        add_faults(error, "", faults)
-        return _salvaged(document, {str(fault["loc"][0]) for fault in error.errors()})
-
-
-def _salvaged(document: dict[str, Any], bad: set[str]) -> BroadcastShape:
-    """The readable rest of a faulty document; unreadable parts are None for plan() to pass over."""
-    good = {key: value for key, value in document.items() if key not in bad}
-    template = good.pop("template", None)
-    shape = BroadcastShape.model_construct(**{"channel": None, "recipients": None, **good})
-    shape.template = (
-        TemplateShape.model_validate(template) if template else TemplateShape.model_construct(name=None)
-    )
-    return shape
-
-
-def _recipients(entries: list[Any] | None, faults: Faults) -> list[Recipient] | None:
-    if entries is None:
-        return None
-    if len(entries) > broadcasts.MOST_RECIPIENTS:
-        # Too many to look at each; plan() says so.
-        return [Recipient("", "")] * len(entries)
-    return [_one(f"recipients[{i}]", entry, faults) for i, entry in enumerate(entries)]
-
-
 def _one(where: str, entry: Any, faults: Faults) -> Recipient:
-    try:
-        shape = _recipient.validate_python(entry)
-    except ValidationError as error:
-        add_faults(error, where, faults)
-        return Recipient(where, to=None)
+    shape = http.shaped(RecipientShape, entry, where, faults)
+    if shape is None:
+        return Recipient(where)
+    named_by = [name for name in _PERSON if getattr(shape, name) is not None]
+    if len(named_by) != 1:
+        field = f"{where}.{named_by[1]}" if named_by else f"{where}.to"
+        told = f"cannot stand beside {named_by[0]}" if named_by else "is required, or userId or sessionId"
+        faults.add(field, told)
+        return Recipient(where)
     if shape.metadata is not None:
-        _check_depth(f"{where}.metadata", shape.metadata, wire.MAX_DEPTH, faults)
+        http.check_depth(f"{where}.metadata", shape.metadata, wire.MAX_DEPTH, faults)
     if shape.variables is not None:
-        _check_depth(f"{where}.variables", shape.variables, DEEPEST_VARIABLES, faults)
+        http.check_depth(f"{where}.variables", shape.variables, DEEPEST_VARIABLES, faults)
     template = TemplateRef(shape.template.name, shape.template.language) if shape.template else None
-    return Recipient(where, shape.to, shape.variables, template, shape.metadata)
-
-
-def _check_depth(where: str, value: Any, most: int, faults: Faults) -> None:
-    if wire.depth(value) > most:
-        faults.add(where, f"is nested more than {most} levels deep")
-
-
-def add_faults(error: ValidationError, where: str, faults: Faults) -> None:
-    """pydantic's errors in our words, with the path as the request writes it."""
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        path = where
-        for part in fault["loc"]:
-            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-        message = _WORDS.get(fault["type"]) or _SHOULD.sub("must", fault["msg"])
-        faults.add(path, message[0].lower() + message[1:])
+    return Recipient(
+        where, shape.to, shape.variables, template, shape.metadata, shape.userId, shape.sessionId
+    )

@@ -76,12 +76,12 @@ class Report:
 class Sandbox:
     """One stand-in: its templates, its limit, and what it has seen."""
 
-    def __init__(self, latency: float, throughput: float):
+    def __init__(self, latency: float, throughput: float, more_templates: list[dict[str, Any]]):
         self.latency = latency
         self.throughput = throughput
         self.report = Report()
         self._had_once: set[str] = set()
-        rows = json.loads(Path(__file__).with_name("templates.json").read_text())
+        rows = json.loads(Path(__file__).with_name("templates.json").read_text()) + more_templates
         self.templates = [
             {"id": str(500_000 + i), "quality_score": {"score": "GREEN"}, **row} for i, row in enumerate(rows)
         ]
@@ -192,9 +192,11 @@ class Sandbox:
         return _refusal(refused, status)
 
 
-def serve(host: str, port: int, latency: float, throughput: float) -> None:
+def serve(
+    host: str, port: int, latency: float, throughput: float, more_templates: list[dict[str, Any]]
+) -> None:
     """Serve until SIGTERM or SIGINT; the first line on stdout is the address."""
-    uvloop.run(_serve(host, port, Sandbox(latency, throughput)))
+    uvloop.run(_serve(host, port, Sandbox(latency, throughput, more_templates)))
 
 
 async def _serve(host: str, port: int, sandbox: Sandbox) -> None:

@@ -1,11 +1,12 @@
 """Broadcasts: their facts, from acceptance to the end, and the questions of sweep and faces."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import fn
 
-from broadcaster.models import Broadcast, Idempotency, Installation, Lease, Message
+from broadcaster.models import Broadcast, Channel, Idempotency, Installation, Lease, Message
 from broadcaster.store import database, message
 
 STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
@@ -104,6 +105,54 @@ def _has_status(status: str, now: int) -> Any:
 def _some(state: str) -> Any:
     found = Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == state))
     return fn.EXISTS(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which broadcasts of a face are wanted; times are epoch milliseconds, `stage` is broadcasts.stage()."""
+
+    face: str
+    stage: str | None = None
+    template: tuple[str, str, str] | None = None
+    """Business account, name and language."""
+    created_from: int | None = None
+    created_before: int | None = None
+
+
+def search(wanted: Search, offset: int, limit: int) -> tuple[int, list[Broadcast]]:
+    """How many broadcasts fit, and one page of them, newest first."""
+    query = Broadcast.select().where(Broadcast.face == wanted.face)
+    if wanted.stage is not None:
+        query = query.where(_is_at(wanted.stage))
+    if wanted.template is not None:
+        waba_id, name, language = wanted.template
+        numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
+        query = query.where(
+            (Broadcast.template_name == name)
+            & (Broadcast.template_language == language)
+            & Broadcast.channel_id.in_(numbers)
+        )
+    if wanted.created_from is not None:
+        query = query.where(Broadcast.created_at >= wanted.created_from)
+    if wanted.created_before is not None:
+        query = query.where(Broadcast.created_at < wanted.created_before)
+    return query.count(), list(query.order_by(Broadcast.id.desc()).offset(offset).limit(limit))
+
+
+def _is_at(stage: str) -> Any:
+    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
+    started = Broadcast.started_at.is_null(False)
+    some_failed = fn.EXISTS(message.standing(Broadcast.id, "failed"))
+    some_sent = fn.EXISTS(message.standing(Broadcast.id, "sent", "delivered", "read"))
+    ended, going = ~stopped & finished, ~stopped & ~finished
+    return {
+        "cancelled": stopped,
+        "waiting": going & ~started,
+        "under way": going & started,
+        "completed": ended & ~some_failed,
+        "partial": ended & some_failed & some_sent,
+        "failed": ended & some_failed & ~some_sent,
+    }[stage]
 
 
 def channels_to_wake(now: int) -> list[int]:

@@ -21,6 +21,19 @@ def find(phone_number_id: str) -> Channel | None:
     return Channel.get_or_none(Channel.phone_number_id == phone_number_id)
 
 
+def find_by_id(channel_id: int) -> Channel | None:
+    """The channel with our own number for it."""
+    return Channel.get_or_none(Channel.id == channel_id)
+
+
+def with_number(digits: str) -> Channel | None:
+    """The channel that sends from this number, however Meta writes it."""
+    for channel in all_channels():
+        if "".join(c for c in channel.display_phone_number or "" if c.isdigit()) == digits:
+            return channel
+    return None
+
+
 def get(channel_id: int) -> Channel:
     return Channel.get_by_id(channel_id)
 

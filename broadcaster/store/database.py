@@ -7,7 +7,8 @@ corruption fault (3.7.0 to 3.51.2). `sqlite+stdlib:///` takes the standard libra
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _PRAGMAS = {
     "journal_size_limit": 67_108_864,
 }
 BUSY_SECONDS = 10
+_ROW_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 MOST_VALUES = 30_000
 """Values in one statement; SQLite's limit is 32,766, PostgreSQL's 65,535."""
 
@@ -140,6 +142,22 @@ def fetch_at_once(query: Any) -> list[list[Any]]:
     return rows
 
 
+def parts(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """The rows in runs of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def numbers(public_ids: Iterable[str], prefix: str) -> dict[int, str]:
+    """The row ids inside ids of the form <prefix><number>; others are left out."""
+    found = {}
+    for public_id in public_ids:
+        digits = public_id.removeprefix(prefix)
+        if digits != public_id and _ROW_ID.fullmatch(digits):
+            found[int(digits)] = public_id
+    return found
+
+
 def is_trouble(error: BaseException) -> bool:
     """Whether an error is the database's (locked, disk full) and not the caller's."""
     return isinstance(error, PeeweeException)
@@ -169,9 +187,7 @@ def _runner(database: Database) -> Runner:
 
 
 def _parts(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Sequence[Any]]]:
-    size = min(500, MOST_VALUES // width)
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    return parts(rows, min(500, MOST_VALUES // width))
 
 
 def _quiet_close(database: Database) -> None:

@@ -7,6 +7,8 @@ comes late cannot undo what happened meanwhile.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from peewee import fn
@@ -32,10 +34,14 @@ class Claimed(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many messages of a broadcast are in each state, and what receipts said of them."""
+    """How many messages of a broadcast are in each state, and what receipts said of them.
+
+    `undelivered` were sent, and failed by receipt.
+    """
 
     states: dict[str, int]
     deliveries: dict[str, int]
+    undelivered: int = 0
 
     @property
     def total(self) -> int:
@@ -44,6 +50,16 @@ class Counts(NamedTuple):
     @property
     def open(self) -> int:
         return sum(self.states[state] for state in OPEN)
+
+    @property
+    def failed_in_all(self) -> int:
+        """Refused at hand-over or by receipt."""
+        return self.states["failed"] + self.undelivered
+
+    @property
+    def sent_in_all(self) -> int:
+        """Handed over and not failed later."""
+        return self.states["sent"] - self.undelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +276,12 @@ def counts(broadcast_ids: Iterable[int]) -> dict[int, Counts]:
         .group_by(Message.broadcast_id, Message.state, Message.delivery)
     )
     for broadcast_id, state, delivery, count in database.tuples(query):
-        found[broadcast_id].states[state] += count
+        counted = found[broadcast_id]
+        counted.states[state] += count
         if delivery is not None:
-            found[broadcast_id].deliveries[delivery] += count
+            counted.deliveries[delivery] += count
+        if (state, delivery) == ("sent", "failed"):
+            found[broadcast_id] = counted._replace(undelivered=count)
     return found
 
 
@@ -278,6 +297,32 @@ def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int) -> 
     for column, value in filters.items():
         query = query.where(getattr(Message, column) == value)
     return list(query.order_by(Message.id).limit(limit))
+
+
+def search(broadcast_id: int, standing: str | None, offset: int, limit: int) -> tuple[int, list[Message]]:
+    """How many messages of a broadcast stand so (broadcasts.standing), and one page of them."""
+    query = Message.select().where(Message.broadcast_id == broadcast_id)
+    if standing is not None:
+        query = query.where(_stands(standing))
+    return query.count(), list(query.order_by(Message.id).offset(offset).limit(limit))
+
+
+def standing(broadcast_id: Any, *standings: str) -> Any:
+    """A query for the messages of a broadcast that stand in any of these ways."""
+    anyhow = reduce(or_, (_stands(one) for one in standings))
+    return Message.select(1).where((Message.broadcast_id == broadcast_id) & anyhow)
+
+
+def _stands(standing: str) -> Any:
+    failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
+    if standing == "failed":
+        return failed
+    if standing == "sent":
+        silent = Message.delivery.is_null() | (Message.delivery == "sent")
+        return (Message.state == "sent") & silent
+    if standing in DELIVERIES:
+        return (Message.state == "sent") & (Message.delivery == standing)
+    return Message.state.in_(OPEN) & ~failed if standing == "pending" else Message.state == standing
 
 
 def find(reference: str) -> Message | None:

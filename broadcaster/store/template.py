@@ -7,18 +7,30 @@ from broadcaster.store import database
 
 
 def replace_all(waba_id: str, definitions: list[dict[str, Any]], now: int) -> int:
-    """Make the account's templates exactly these; returns how many there are."""
+    """Make the account's templates exactly these, those it had keep their ids; returns how many."""
     with database.transaction():
-        Template.delete().where(Template.waba_id == waba_id).execute()
-        for definition in definitions:
-            Template.create(waba_id=waba_id, synced_at=now, **definition)
-    return len(definitions)
+        kept = [_save({**definition, "waba_id": waba_id, "synced_at": now}) for definition in definitions]
+        gone = (Template.waba_id == waba_id) & Template.id.not_in(kept)
+        Template.delete().where(gone).execute()
+    return len(kept)
+
+
+def _save(facts: dict[str, Any]) -> int:
+    known = find(facts["waba_id"], facts["name"], facts["language"])
+    if known is None:
+        return int(Template.create(**facts).id)
+    Template.update(facts).where(Template.id == known.id).execute()
+    return int(known.id)
 
 
 def find(waba_id: str, name: str, language: str) -> Template | None:
     return Template.get_or_none(
         (Template.waba_id == waba_id) & (Template.name == name) & (Template.language == language)
     )
+
+
+def get(template_id: int) -> Template | None:
+    return Template.get_or_none(Template.id == template_id)
 
 
 def languages(waba_id: str, name: str) -> list[str]:

@@ -1,0 +1,243 @@
+"""Keebai's API: bulk template messages and single ones as broadcasts of one, by id.
+
+From its reference pages: snake_case, error codes in capitals, times to the millisecond. The same
+number twice is two messages; a recipient without a variable fails alone.
+"""
+
+import re
+import secrets
+from typing import Annotated, Any
+
+import falcon
+from pydantic import BaseModel, ConfigDict, Field
+
+from broadcaster import broadcasts, http, templates, wire
+from broadcaster.broadcasts import Progress
+from broadcaster.clock import epoch_ms
+from broadcaster.errors import Faults, Kind
+from broadcaster.planning import Names, Recipient, Spec, TemplateRef
+from broadcaster.store import channel as channel_rows
+from broadcaster.templates import Slots, Variables
+
+NAME = "keebai"
+TOKEN_PREFIX = "kbai_pk"
+
+_BULK, _TEMPLATE = "/v1/messages/bulk", "/v1/messages/template"
+_STATUS_OF_STAGE = {
+    "waiting": "PENDING",
+    "under way": "IN_PROGRESS",
+    "completed": "COMPLETED",
+    "partial": "COMPLETED",
+    "failed": "FAILED",
+    "cancelled": "CANCELLED",
+}
+_CODES = {
+    401: "UNAUTHORIZED",
+    403: "INSUFFICIENT_SCOPE",
+    404: "BROADCAST_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "IDEMPOTENCY_KEY_REUSED",
+    500: "INTERNAL_ERROR",
+    503: "SERVICE_UNAVAILABLE",
+}
+_CODE_OF_KIND = {
+    Kind.CHANNEL_UNKNOWN: (404, "CHANNEL_NOT_FOUND"),
+    Kind.TEMPLATE_UNKNOWN: (404, "TEMPLATE_NOT_FOUND"),
+    Kind.TEMPLATE_UNAPPROVED: (400, "TEMPLATE_NOT_APPROVED"),
+}
+_ID = re.compile(r"[0-9a-f]{24}", re.ASCII | re.IGNORECASE)
+
+
+def speaks(path: str) -> bool:
+    return path in (_BULK, _TEMPLATE) or re.fullmatch(rf"{_BULK}/[^/]*", path) is not None
+
+
+def add_routes(app: falcon.App, context: http.Context) -> None:
+    app.add_route(_BULK, Bulk(context))
+    app.add_route(_BULK + "/{broadcast_id}", Broadcast(context))
+    app.add_route(_TEMPLATE, Single(context))
+
+
+def refuse(response: falcon.Response, refusal: http.Refusal) -> None:
+    """A code and a sentence, and for faults of the input all of them."""
+    status, code = refusal.status, _CODES.get(refusal.status, "VALIDATION_ERROR")
+    kinds = refusal.faults.kinds if refusal.faults else set()
+    if Kind.INPUT not in kinds:
+        told = [_CODE_OF_KIND[kind] for kind in _CODE_OF_KIND if kind in kinds]
+        status, code = told[0] if told else (status, code)
+    details = http.shown(refusal.faults) if refusal.faults else []
+    _answer_error(response, status, code, refusal.detail, details)
+
+
+def _answer_error(
+    response: falcon.Response, status: int, code: str, message: str, details: list[dict[str, str]]
+) -> None:
+    http.answer(response, {"error": {"code": code, "message": message, "details": details}}, status)
+
+
+# Requests
+
+
+class _Shape(BaseModel):
+    # Clients may send fields beyond the documented ones; the vendor passes them over.
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _RecipientShape(_Shape):
+    to: Annotated[str, Field(max_length=200)]
+    variables: dict[str, str] | None = None
+    meta_data: dict[str, Any] | None = None
+
+
+class _EnvelopeShape(_Shape):
+    template_name: Annotated[str, Field(min_length=1, max_length=512)]
+    language: Annotated[str, Field(min_length=1, max_length=20)]
+    channel_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    phone_number_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+
+class _BulkShape(_EnvelopeShape):
+    campaign_name: Annotated[str, Field(max_length=200)] | None = None
+    schedule_at: str | None = None
+    recipients: list[Any]
+
+
+def bulk_spec(document: dict[str, Any], faults: Faults) -> Spec:
+    """The broadcast a bulk call asks for; what cannot be read is a fault and left out."""
+    shape = http.envelope(_BulkShape, document, faults)
+    recipients = http.entries(shape.recipients, "recipients", _recipient, faults)
+    due_at = http.time_of(shape.schedule_at, "schedule_at", faults)
+    return _spec(shape, recipients, shape.campaign_name, due_at, faults)
+
+
+def single_spec(document: dict[str, Any], faults: Faults) -> Spec:
+    """The broadcast of one that a template call asks for."""
+    shape = http.envelope(_EnvelopeShape, document, faults)
+    return _spec(shape, [_recipient("", document, faults)], None, None, faults)
+
+
+def _spec(
+    shape: _EnvelopeShape,
+    recipients: list[Recipient] | None,
+    title: str | None,
+    due_at: int | None,
+    faults: Faults,
+) -> Spec:
+    # Without a language there is no saying which template is meant.
+    name = shape.template_name if shape.language else None
+    field = "channel_id" if shape.channel_id is not None else "phone_number_id"
+    return Spec(
+        channel=_channel(shape, faults),
+        template=TemplateRef(name, shape.language),
+        recipients=recipients,
+        title=title or f"{shape.template_name} {wire.format_time(epoch_ms())}",
+        due_at=due_at,
+        on_duplicate="allow",
+        on_invalid="fail",
+        names=Names(channel=field, due_at="schedule_at", template="template_name", language="language"),
+        arrange=_arrange,
+        face=NAME,
+    )
+
+
+def _channel(shape: _EnvelopeShape, faults: Faults) -> str | None:
+    """Meta's id of the number: either field may hold it, or our own number for the channel."""
+    given = shape.channel_id or shape.phone_number_id
+    if given is None:
+        if not faults:
+            faults.add("channel_id", "is required, or phone_number_id")
+        return None
+    if channel_rows.find(given) is None and re.fullmatch("[0-9]{1,9}", given, re.ASCII):
+        row = channel_rows.find_by_id(int(given))
+        return row.phone_number_id if row else given
+    return given
+
+
+def _recipient(where: str, entry: Any, faults: Faults) -> Recipient:
+    shape = http.shaped(_RecipientShape, entry, where, faults)
+    if shape is None:
+        return Recipient(where)
+    to = wire.under(where, "to")
+    if not shape.to.startswith("+"):
+        faults.add(to, f'must be a number in E.164 with its +, like +905554443301; got "{shape.to[:40]}"')
+        return Recipient(where)
+    http.check_depth(wire.under(where, "meta_data"), shape.meta_data, wire.MAX_DEPTH, faults)
+    return Recipient(where, shape.to, shape.variables, metadata=shape.meta_data)
+
+
+def _arrange(slots: Slots, variables: Variables, _at: str, _faults: Faults) -> Variables:
+    """Only what is missing fails a recipient here; a value nobody asked for hurts nobody."""
+    given = variables.get("BODY", {})
+    return templates.spread(slots, {name: given[name] for name in given if name in slots.flat_names})
+
+
+# Calls
+
+
+class _Resource:
+    def __init__(self, context: http.Context):
+        self.context = context
+        self.settings = context.settings
+
+
+class Bulk(_Resource):
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        now = epoch_ms()
+        caller = http.caller(request, now, "messages:bulk", "broadcasts:write")
+        answer, _ = http.accept(self.context, request, caller, bulk_spec, _accepted, now, _new_id(now))
+        http.answer(response, answer, 202)
+
+
+class Single(_Resource):
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        now = epoch_ms()
+        caller = http.caller(request, now, "messages:send", "broadcasts:write")
+        answer, _ = http.accept(self.context, request, caller, single_spec, _accepted, now, _new_id(now))
+        http.answer(response, answer, 202)
+
+
+class Broadcast(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response, broadcast_id: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "messages:bulk", "broadcasts:read")
+        if not _ID.fullmatch(broadcast_id):
+            told = f'a broadcast id has 24 hexadecimal digits, not "{broadcast_id[:60]}"'
+            _answer_error(response, 400, "INVALID_BROADCAST_ID", told, [])
+            return
+        progress = broadcasts.progress(broadcast_id.lower(), self.settings, now, NAME)
+        http.answer(response, _progress(progress))
+
+
+# Answers
+
+
+def _accepted(progress: Progress) -> str:
+    facts = progress.facts
+    document = {
+        "broadcast_id": facts.public_id,
+        "status": "PENDING",
+        "total_recipients": progress.counts.total,
+        "scheduled_at": wire.format_time(facts.due_at) if facts.scheduled else None,
+    }
+    return wire.dumps(document)
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    facts, counts = progress.facts, progress.counts
+    return {
+        "broadcast_id": facts.public_id,
+        "status": _STATUS_OF_STAGE[broadcasts.stage(facts, counts)],
+        "total_recipients": counts.total,
+        "sent": counts.sent_in_all,
+        "failed": counts.failed_in_all,
+        "pending": counts.open,
+        "started_at": wire.format_time(facts.started_at),
+        "completed_at": wire.format_time(facts.finished_at),
+    }
+
+
+def _new_id(now: int) -> str:
+    """24 hexadecimal digits that begin with the time in seconds, as the vendor's do."""
+    return f"{now // 1000:08x}{secrets.token_hex(8)}"

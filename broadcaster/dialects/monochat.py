@@ -1,0 +1,332 @@
+"""MonoChat's API: bulk template messages with payloads that merge, their statistics, their end.
+
+From its page: everything is a POST under a workspace's slug, and a broadcast is found only under
+its own. Buttons are counted among those that take a value; a receipt moves no counter.
+"""
+
+import re
+import secrets
+from string import ascii_lowercase, digits
+from typing import Annotated, Any, Literal
+
+import falcon
+from pydantic import BaseModel, ConfigDict, Field
+
+from broadcaster import broadcasts, http, wire
+from broadcaster.broadcasts import Progress
+from broadcaster.clock import epoch_ms
+from broadcaster.errors import Faults, Kind, NotFound
+from broadcaster.models import Broadcast
+from broadcaster.planning import Action, Names, Recipient, Spec, TemplateRef
+from broadcaster.store import channel as channel_rows
+from broadcaster.templates import Slots, Variables
+
+NAME = "monochat"
+TOKEN_PREFIX = None
+
+_ROOT = "/api/{slug}/custom-functions/bulk-message-api-app/api/bulk-message"
+_PATH = re.compile(_ROOT.replace("{slug}", "[^/]+") + "/.*")
+_DEEPEST_VARIABLES = 16
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "notFound",
+    405: "methodNotAllowed",
+    413: "payloadTooLarge",
+    415: "unsupportedMediaType",
+    422: "idempotencyKeyReused",
+    500: "internalError",
+    503: "serviceUnavailable",
+}
+_DEFAULT = "defaultPayload"
+_NAMES = Names(
+    channel="channelUsername",
+    template=f"{_DEFAULT}.template.templateName",
+    language=f"{_DEFAULT}.template.languageCode",
+    variables=f"{_DEFAULT}.template.variables",
+    to="username",
+    own_template="template.templateName",
+    own_language="template.languageCode",
+    own_variables="template.variables",
+)
+
+
+def speaks(path: str) -> bool:
+    return _PATH.fullmatch(path) is not None
+
+
+def add_routes(app: falcon.App, context: http.Context) -> None:
+    app.add_route(_ROOT + "/send.js", Send(context))
+    app.add_route(_ROOT + "/stats.js", Stats(context))
+    app.add_route(_ROOT + "/stop.js", Stop(context))
+
+
+def refuse(response: falcon.Response, refusal: http.Refusal) -> None:
+    """A code, a sentence, and the faults of the input."""
+    status, code, told = refusal.status, _CODES.get(refusal.status, "schema-error"), refusal.detail
+    if isinstance(refusal.cause, NotFound):
+        code = "bulkMessageNotFound"
+    kinds = refusal.faults.kinds if refusal.faults else set()
+    if kinds and Kind.INPUT not in kinds:
+        if Kind.CHANNEL_UNKNOWN in kinds:
+            status, code, told = 404, "channelNotFound", "Channel not found"
+        elif Kind.CHANNEL_UNVERIFIED in kinds:
+            code, told = "channelNotVerified", "Channel is not verified"
+        elif not kinds & {Kind.TEMPLATE_UNKNOWN, Kind.TEMPLATE_UNAPPROVED}:
+            code = "invalidRequest"
+    details = http.shown(refusal.faults) if refusal.faults else []
+    http.answer(response, {"error": code, "message": told, "details": details}, status)
+
+
+# Requests
+
+
+class _Shape(BaseModel):
+    # Clients may send fields beyond the documented ones; the vendor passes them over.
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _TemplateShape(_Shape):
+    templateName: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    languageCode: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    variables: list[dict[str, Any]] | None = None
+
+
+class _PayloadShape(_Shape):
+    type: Literal["template"] | None = None
+    template: _TemplateShape | None = None
+    isMerge: bool | None = None
+
+
+class _RecipientShape(_Shape):
+    username: Annotated[str, Field(pattern=r"^[0-9]{5,20}$")] | None = None
+    userId: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    sessionId: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    payload: _PayloadShape | None = None
+    isMerge: bool | None = None
+
+
+class _ActionShape(_Shape):
+    key: Literal["assign-to-user", "assign-to-workgroup"]
+    value: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _SendShape(_Shape):
+    channelUsername: Annotated[str, Field(pattern=r"^[0-9]{5,20}$")]
+    connectorBrand: Literal["whatsapp"]
+    title: Annotated[str, Field(max_length=200)] | None = None
+    scheduleAt: str | None = None
+    defaultPayload: _PayloadShape | None = None
+    recipients: list[Any]
+    action: _ActionShape | None = None
+
+
+class _IdShape(_Shape):
+    bulkMessageId: str
+
+
+def send_spec(slug: str, document: dict[str, Any], faults: Faults) -> Spec:
+    """The broadcast a send asks for; what cannot be read is a fault and left out."""
+    shape = http.envelope(_SendShape, document, faults)
+    default = shape.defaultPayload
+    if default is not None:
+        _check_complete(default, _DEFAULT, faults)
+    # An unreadable default is a fault already; that recipients lean on it is none of its own.
+    given = default or (_PayloadShape() if document.get(_DEFAULT) is not None else None)
+
+    def read(where: str, entry: Any, found: Faults) -> Recipient:
+        return _recipient(where, entry, given, found)
+
+    return Spec(
+        channel=_channel(shape.channelUsername),
+        template=_ref(default),
+        recipients=http.entries(shape.recipients, "recipients", read, faults),
+        title=shape.title or "-",
+        due_at=http.time_of(shape.scheduleAt, "scheduleAt", faults),
+        may_be_past=True,
+        on_duplicate="reject",
+        action=Action(shape.action.key, shape.action.value) if shape.action else None,
+        names=_NAMES,
+        arrange=_arrange,
+        face=NAME,
+        face_data={"slug": slug, "username": shape.channelUsername},
+    )
+
+
+def _channel(username: str | None) -> str | None:
+    """Meta's id of the channel with this number, or the number as it is, which will not be found."""
+    row = channel_rows.with_number(username) if username is not None else None
+    return row.phone_number_id if row else username
+
+
+def _recipient(where: str, entry: Any, default: _PayloadShape | None, faults: Faults) -> Recipient:
+    shape = http.shaped(_RecipientShape, entry, where, faults)
+    if shape is None:
+        return Recipient(where)
+    named = [name for name in ("username", "userId", "sessionId") if getattr(shape, name) is not None]
+    if len(named) != 1:
+        told = f"needs exactly one of username, userId, sessionId; got {', '.join(named) or 'none'}"
+        faults.add(where, told, Kind.COMBINATION)
+        return Recipient(where)
+    own, merges = shape.payload, _merges(shape, default)
+    if own is None and default is None:
+        faults.add(f"{where}.payload", f"is required where there is no {_DEFAULT}", Kind.COMBINATION)
+        return Recipient(where)
+    if own is not None and not (merges and default):
+        _check_complete(own, f"{where}.payload", faults)
+    ref = _ref(own)
+    if ref.variables is not None:
+        http.check_depth(f"{where}.payload.template.variables", ref.variables, _DEEPEST_VARIABLES, faults)
+    return Recipient(
+        where=where,
+        to=shape.username,
+        variables=ref.variables,
+        template=ref if own is not None and (ref.name or ref.language or not merges) else None,
+        contact=shape.userId,
+        conversation=shape.sessionId,
+        inherits=own is None or merges,
+        content=_DEFAULT if own is None else f"{where}.payload",
+    )
+
+
+def _merges(recipient: _RecipientShape, default: _PayloadShape | None) -> bool:
+    """Whether the payload is laid over the default; the nearest word on it holds."""
+    said = [recipient.isMerge, *(payload.isMerge for payload in (recipient.payload, default) if payload)]
+    return next((word for word in said if word is not None), False)
+
+
+def _check_complete(payload: _PayloadShape, where: str, faults: Faults) -> None:
+    """A payload that inherits nothing must say what it is and which template it means."""
+    if payload.type is None:
+        faults.add(f"{where}.type", "is required")
+    if payload.template is None or payload.template.templateName is None:
+        faults.add(f"{where}.template.templateName", "is required")
+
+
+def _ref(payload: _PayloadShape | None) -> TemplateRef:
+    template = payload.template if payload else None
+    if template is None:
+        return TemplateRef()
+    # The vendor writes tr-TR for what Meta registers as tr_TR.
+    language = template.languageCode and template.languageCode.replace("-", "_")
+    return TemplateRef(template.templateName, language, template.variables)
+
+
+def _arrange(slots: Slots, variables: Variables, at: str, faults: Faults) -> Variables:
+    """Buttons by their position among all, from their order among those that take a value."""
+    arranged = dict(variables)
+    if "BUTTONS" in variables:
+        arranged["BUTTONS"] = _by_position(slots, variables["BUTTONS"], at, faults)
+    if "CAROUSEL" in variables:
+        given = variables["CAROUSEL"]
+        cards = [_arrange(*pair, at, faults) for pair in zip(slots.cards, given, strict=False)]
+        arranged["CAROUSEL"] = cards + given[len(cards) :]
+    return arranged
+
+
+def _by_position(slots: Slots, given: Any, at: str, faults: Faults) -> dict[str, Any]:
+    values = given if isinstance(given, dict) else {str(i): value for i, value in enumerate(given, 1)}
+    positions = {str(i): str(b.index) for i, b in enumerate((b for b in slots.buttons if b.needed), 1)}
+    for key in values:
+        if key not in positions:
+            faults.add(at, f"BUTTONS has {len(positions)} that take a value, there is no {key[:40]}")
+    return {positions[key]: value for key, value in values.items() if key in positions}
+
+
+# Calls
+
+
+class _Resource:
+    def __init__(self, context: http.Context):
+        self.context = context
+        self.settings = context.settings
+
+
+class Send(_Resource):
+    def on_post(self, request: falcon.Request, response: falcon.Response, slug: str) -> None:
+        now = epoch_ms()
+        caller = http.caller(request, now, "broadcasts:write")
+
+        def read(document: dict[str, Any], faults: Faults) -> Spec:
+            return send_spec(slug, document, faults)
+
+        answer, _ = http.accept(self.context, request, caller, read, _accepted, now, _new_id())
+        http.answer(response, answer)
+
+
+class Stats(_Resource):
+    def on_post(self, request: falcon.Request, response: falcon.Response, slug: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "broadcasts:read")
+        progress = broadcasts.progress(_asked_for(request, slug), self.settings, now, NAME)
+        http.answer(response, _stats(progress))
+
+
+class Stop(_Resource):
+    def on_post(self, request: falcon.Request, response: falcon.Response, slug: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "broadcasts:write")
+        broadcasts.stop(_asked_for(request, slug), self.settings, now)
+        http.answer(response, {})
+
+
+def _asked_for(request: falcon.Request, slug: str) -> str:
+    """The id in the body; raises NotFound unless it is a broadcast of this workspace."""
+    faults = Faults()
+    document = http.json_object(http.body(request), faults)
+    public_id = http.valid(_IdShape, document, faults).bulkMessageId
+    facts = broadcasts.get(public_id, NAME)
+    if _remembered(facts)["slug"] != slug:
+        raise NotFound(f'there is no bulk message "{public_id[:60]}"')
+    return public_id
+
+
+def _remembered(facts: Broadcast) -> dict[str, str]:
+    """What send_spec() left with the broadcast."""
+    found: dict[str, str] = wire.loads((facts.face_data or "{}").encode())
+    return found
+
+
+# Answers
+
+
+def _accepted(progress: Progress) -> str:
+    return wire.dumps({"bulkMessageId": progress.facts.public_id})
+
+
+def _stats(progress: Progress) -> dict[str, Any]:
+    facts, states = progress.facts, progress.counts.states
+    given = _remembered(facts)
+    moments = (facts.created_at, facts.started_at, facts.paused_at, facts.stopped_at, facts.finished_at)
+    return {
+        "bulkMessage": {
+            "_id": facts.public_id,
+            "slug": given["slug"],
+            "title": facts.title,
+            "channelUsername": given["username"],
+            "connectorBrand": "whatsapp",
+            "connectorSlug": "whatsapp-cloud",
+            "payload": {
+                "recipientCount": progress.counts.total,
+                "defaultPayloadType": "template",
+                "jobId": facts.task_id,
+            },
+            "schedule": {
+                "date": wire.format_time(facts.due_at),
+                "type": "later" if facts.scheduled else "now",
+            },
+            "createdAt": wire.format_time(facts.created_at),
+            "updatedAt": wire.format_time(max(moment for moment in moments if moment is not None)),
+        },
+        "stats": {
+            "pending": progress.counts.open,
+            "success": states["sent"],
+            "failed": states["failed"],
+            "cancelled": states["cancelled"],
+            "total": progress.counts.total,
+        },
+    }
+
+
+def _new_id() -> str:
+    return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(20))
