@@ -14,9 +14,10 @@ from broadcaster import __version__, access, broadcasts, channels, config, log, 
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
+from broadcaster.dialects import STYLES
 from broadcaster.errors import BroadcasterError, Faults, Invalid, Misconfigured
 from broadcaster.installation import open_installation
-from broadcaster.show import err, out, print_document, print_rows, watch_progress
+from broadcaster.show import err, out, print_document, print_plan, print_rows, watch_progress
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import database
@@ -285,11 +286,16 @@ def template_show(here: Installation, name: str, language: str, as_json: bool) -
         text = component.get("text") or component.get("format") or ""
         labels = ", ".join(button.get("text", button["type"]) for button in component.get("buttons", []))
         click.echo(f"  {component['type']}: {text or labels}")
-    print_rows(document["variables"], ("component", "key", "type", "required"), False)
+    slots = [slot | {"component": _slot_place(slot)} for slot in document["variables"]]
+    print_rows(slots, ("component", "key", "type", "required"), False)
 
 
 def _slot_names(slots: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{slot['component']} {slot['key']}" for slot in slots)
+    return ", ".join(f"{_slot_place(slot)} {slot['key']}" for slot in slots)
+
+
+def _slot_place(slot: dict[str, Any]) -> str:
+    return f"card {slot['card']} {slot['component']}" if "card" in slot else str(slot["component"])
 
 
 # Tokens
@@ -306,13 +312,17 @@ def token() -> None:
     "--scope", "scopes", multiple=True, required=True, help=f"One of {', '.join(access.SCOPES)}; repeatable."
 )
 @click.option("--expires-in", "days", type=click.IntRange(1, 36_500), metavar="DAYS")
+@click.option("--style", type=click.Choice(list(STYLES)), help="Look like a token of this vendor.")
 @_installed
-def token_create(_here: Installation, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+def token_create(
+    _here: Installation, name: str, scopes: tuple[str, ...], days: int | None, style: str | None
+) -> None:
     """Make a token and print it, this once.
 
     Example: broadcaster token create crm --scope broadcasts:write --scope broadcasts:read
     """
-    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms()))
+    prefix = STYLES[style] if style else access.PREFIX
+    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms(), prefix))
 
 
 @token.command("list")
@@ -384,7 +394,7 @@ def send(
     named = {"name": template_name, "language": language}
     plan = _plan_file(here, raw, given, named, now)
     if dry_run:
-        print_document(answers.plan(plan, here.settings, now), as_json)
+        print_plan(answers.plan(plan, here.settings, now), as_json)
         return
     answer, _ = broadcasts.submit(
         plan, here.bell, here.settings, lambda progress: wire.dumps(answers.broadcast(progress)), now

@@ -185,11 +185,13 @@ def effective(
     base: TemplateRef, base_variables: Variables, recipient: Recipient, own_variables: Variables
 ) -> tuple[TemplateRef, Variables]:
     """The template and the variables of one recipient: its own laid over the request's, or alone."""
-    own = recipient.template or TemplateRef()
+    own = recipient.template
     if not recipient.inherits:
-        return own, own_variables
-    template = TemplateRef(own.name or base.name, own.language or base.language)
-    return template, templates.merge(base_variables, own_variables)
+        return own or TemplateRef(), own_variables
+    variables = templates.merge(base_variables, own_variables)
+    if own is None:
+        return base, variables
+    return TemplateRef(own.name or base.name, own.language or base.language), variables
 
 
 @dataclass(frozen=True, slots=True)

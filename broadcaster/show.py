@@ -33,6 +33,38 @@ def print_document(document: dict[str, Any], as_json: bool) -> None:
     out.print(table)
 
 
+def print_plan(document: dict[str, Any], as_json: bool) -> None:
+    """What would happen, and the first message as its reader will see it."""
+    if as_json:
+        print_document(document, True)
+        return
+    preview, notes = document["preview"], document["notes"]
+    print_document({k: v for k, v in document.items() if k not in ("preview", "notes")}, False)
+    for note in notes:
+        out.print(f"note: {note['field']}: {note['message']}")
+    if preview:
+        out.print("The first message:")
+        for line in _read(preview):
+            out.print(f"  {line}")
+
+
+def _read(preview: dict[str, Any]) -> list[str]:
+    """A message's parts from top to bottom."""
+    header = preview["header"]
+    lines: list[str] = []
+    if header:
+        mark = "" if header["format"] == "TEXT" else f"[{header['format'].lower()}] "
+        lines.append(f"{mark}{header['text']}")
+    lines += preview["body"].splitlines()
+    lines += [preview["footer"]] if preview["footer"] else []
+    for button in preview["buttons"]:
+        lines.append(f"({button['text']})" + (f" {button['value']}" if button["value"] else ""))
+    for i, card in enumerate(preview["cards"]):
+        lines.append(f"card {i}:")
+        lines += [f"  {line}" for line in _read(card)]
+    return lines
+
+
 def print_rows(rows: list[dict[str, Any]], columns: Iterable[str], as_json: bool) -> None:
     """Many things, a line each."""
     if as_json:

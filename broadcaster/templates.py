@@ -7,7 +7,6 @@ say what was expected and what came; notes are what Meta may mind and we cannot 
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,10 +39,15 @@ _OFFER_NAME = "expiration_time_ms"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text with placeholders: `names` in order of appearance, `fixed` characters around them."""
+    """A text with placeholders: `names` in order of appearance, `fixed` characters around them.
 
-    names: tuple[str, ...]
-    fixed: int
+    `positions` are the names by number, where the template is positional.
+    """
+
+    names: tuple[str, ...] = ()
+    fixed: int = 0
+    wanted: frozenset[str] = frozenset()
+    positions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def _slots(
     return Slots(
         named=named,
         header_format=header_format,
-        header=_text(header.get("text", "")) if header_format == "TEXT" else Text((), 0),
+        header=_text(header.get("text", "")) if header_format == "TEXT" else Text(),
         body=_text(by_type.get("BODY", {}).get("text", "")),
         body_limit=BODY_ONLY_LIMIT if set(by_type) == {"BODY"} and not is_card else limit,
         buttons=tuple(b for b in (_button(i, b) for i, b in enumerate(buttons)) if b),
@@ -216,7 +220,7 @@ def merge(under: Any, over: Any) -> Any:
     On variables by type this means: components meet by type, named parameters by name, while
     lists of parameters and cards replace.
     """
-    if not isinstance(under, dict) or not isinstance(over, dict):
+    if not under or not isinstance(under, dict) or not isinstance(over, dict):
         return over
     merged = dict(under)
     for key, value in over.items():
@@ -273,18 +277,22 @@ class _Filling:
 
     def components(self, template: Slots, variables: Variables) -> list[dict[str, Any]]:
         components: list[dict[str, Any]] = []
-        header = self.header(template, variables.get("HEADER", []))
-        if header:
-            components.append({"type": "header", "parameters": header})
-        body = self.text("BODY", template.body, template.named, variables.get("BODY", []))
-        self.check_length("BODY", template.body, body, template.body_limit)
-        if template.is_one_time_code and body:
-            self.check_code(body[0].get("text", ""))
+        if template.header_format or "HEADER" in variables:
+            header = self.header(template, variables.get("HEADER", []))
+            if header:
+                components.append({"type": "header", "parameters": header})
+        named, limit = template.named, template.body_limit
+        body = self.text("BODY", template.body, named, variables.get("BODY", []), limit)
         if body:
             components.append({"type": "body", "parameters": body})
-        components += self.offer(template.offer, variables.get("LIMITED_TIME_OFFER"))
-        components += self.carousel(template.cards, variables.get("CAROUSEL"))
-        components += self.buttons(template, variables.get("BUTTONS", []), body)
+        if template.is_one_time_code and body:
+            self.check_code(body[0].get("text", ""))
+        if template.offer or "LIMITED_TIME_OFFER" in variables:
+            components += self.offer(template.offer, variables.get("LIMITED_TIME_OFFER"))
+        if template.cards or "CAROUSEL" in variables:
+            components += self.carousel(template.cards, variables.get("CAROUSEL"))
+        if template.buttons or "BUTTONS" in variables:
+            components += self.buttons(template, variables.get("BUTTONS", []), body)
         return components
 
     def header(self, template: Slots, given: Any) -> list[dict[str, Any]]:
@@ -292,39 +300,45 @@ class _Filling:
             return self.media(template.header_format, _only_value(given))
         if template.header_format == "LOCATION":
             return self.location(_only_value(given))
-        filled = self.text("HEADER", template.header, template.named, given)
-        self.check_length("HEADER", template.header, filled, HEADER_LIMIT)
-        return filled
+        return self.text("HEADER", template.header, template.named, given, HEADER_LIMIT)
 
-    def text(self, component: str, text: Text, named: bool, given: Any) -> list[dict[str, Any]]:
+    def text(self, component: str, text: Text, named: bool, given: Any, limit: int) -> list[dict[str, Any]]:
+        """The parameters of a text, in the order Graph wants them, at most `limit` characters in all."""
+        values = given
         if isinstance(given, list):
-            if named and len(text.names) == len(given) == 1:
-                # One value for one name needs no name: a header has at most one variable.
-                return self.text(component, text, named, {text.names[0]: given[0]})
-            if named and given:
-                self.fault(f"{component} needs its variables by name: {_listed(text.names)}")
+            values = self.by_name(component, text, named, given)
+            if values is None:
                 return []
-            if named and text.names:
-                self.fault(f"{component} needs {_listed(text.names)}; got none")
-                return []
-            if len(given) != len(text.names):
-                self.fault(f"{component} needs {_count(len(text.names), 'variable')}; got {len(given)}")
-                return []
-            # Positional templates number their placeholders from 1, in whatever order the text has them.
-            values: Mapping[str, Any] = {str(i): value for i, value in enumerate(given, 1)}
-        else:
-            values = given
-        if values.keys() != set(text.names):
+        if values.keys() != text.wanted:
             self.fault(f"{component} needs {_listed(text.names)}; got {_listed(values)}")
             return []
-        filled = []
-        for name in text.names if named else sorted(text.names, key=int):
+        filled, length = [], text.fixed
+        for name in text.names if named else text.positions:
             parameter = self.parameter(values[name], component, name)
             if parameter is not None:
+                length += len(_shown(parameter))
                 if named:
                     parameter["parameter_name"] = name
                 filled.append(parameter)
+        if length > limit:
+            self.fault(f"{component} would have {length} characters; Meta allows {limit}")
         return filled
+
+    def by_name(self, component: str, text: Text, named: bool, given: list[Any]) -> dict[str, Any] | None:
+        """A list of values by their names, or None and a fault."""
+        if named and len(text.names) == len(given) == 1:
+            # One value for one name needs no name: a header has at most one variable.
+            return {text.names[0]: given[0]}
+        if named and given:
+            self.fault(f"{component} needs its variables by name: {_listed(text.names)}")
+        elif named and text.names:
+            self.fault(f"{component} needs {_listed(text.names)}; got none")
+        elif len(given) != len(text.names):
+            self.fault(f"{component} needs {_count(len(text.names), 'variable')}; got {len(given)}")
+        else:
+            # Positional templates number their placeholders from 1, in whatever order the text has them.
+            return {str(i): value for i, value in enumerate(given, 1)}
+        return None
 
     def parameter(self, value: Any, component: str, name: str) -> dict[str, Any] | None:
         """A text, or Meta's object for an amount or a date, of which Cloud API shows the fallback."""
@@ -356,20 +370,15 @@ class _Filling:
         """Meta's rules for a text: not empty, no line break or tab, no more than four spaces in a row."""
         if not isinstance(value, str):
             self.fault(f"{component} {name} must be a text")
-        elif not value.strip():
+        elif not value or value.isspace():
             self.fault(f"{component} {name} must not be empty")
-        elif _FORBIDDEN.search(value):
+        elif not (value.isprintable() and "     " not in value) and _FORBIDDEN.search(value):
             self.fault(
                 f"{component} {name} must not contain line breaks, tabs or more than four spaces in a row"
             )
         else:
             return True
         return False
-
-    def check_length(self, component: str, text: Text, filled: list[dict[str, Any]], limit: int) -> None:
-        length = text.fixed + sum(len(_shown(parameter)) for parameter in filled)
-        if length > limit:
-            self.fault(f"{component} would have {length} characters; Meta allows {limit}")
 
     def check_code(self, code: str) -> None:
         if len(code) > CODE_LIMIT:
@@ -591,7 +600,8 @@ def _kind(component: dict[str, Any]) -> str:
 
 def _text(text: str) -> Text:
     names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-    return Text(names, len(_PLACEHOLDER.sub("", text)))
+    positions = tuple(sorted((name for name in names if name.isdigit()), key=int))
+    return Text(names, len(_PLACEHOLDER.sub("", text)), frozenset(names), positions)
 
 
 def _has_names(components: list[dict[str, Any]]) -> bool:

@@ -74,11 +74,15 @@ def dumps(value: Any) -> str:
 
 def depth(value: Any) -> int:
     """How deeply lists and objects are nested in `value`; counting stops past MAX_DEPTH."""
-    deepest, level = 0, [value]
+    deepest, level = 0, [value] if isinstance(value, dict | list) else []
     while level and deepest <= MAX_DEPTH:
-        nested = [v for v in level if isinstance(v, dict | list)]
-        deepest += bool(nested)
-        level = [inner for v in nested for inner in (v.values() if isinstance(v, dict) else v)]
+        deepest += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
     return deepest
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from broadcaster import access, config, stand, wire
 from broadcaster.app import make_app
+from broadcaster.models import Broadcast, Message
+from broadcaster.models import database as models_database
 from broadcaster.store import channel, database, template
 from broadcaster.tasks import Bell
 from broadcaster.vault import open_vault
@@ -133,6 +135,30 @@ def masked(document: Any, **masks: str) -> Any:
         fits = key in masks and re.fullmatch(masks[key], str(value))
         shown[key] = "*" if fits else masked(value, **masks)
     return shown
+
+
+def settle(public_id: str, *states: tuple[str, str | None]) -> list[int]:
+    """Bring the messages of a broadcast into these states, as sender and receipts would."""
+    broadcast = Broadcast.get(Broadcast.public_id == public_id)
+    mine = Message.select().where(Message.broadcast_id == broadcast.id)
+    ids = [row.id for row in mine.order_by(Message.id)]
+    with models_database.atomic():
+        for message_id, (state, delivery) in zip(ids, states, strict=True):
+            facts: dict[str, Any] = {"state": state, "delivery": delivery, "attempt": 1, "claimed_at": NOW}
+            if state == "sent":
+                facts |= {"wamid": f"wamid.T{message_id}/+==", "sent_at": NOW, "settled_at": NOW}
+            if state == "failed" or delivery == "failed":
+                facts |= {"error_code": "131026", "error_text": "unreachable", "settled_at": NOW}
+            if delivery in ("delivered", "read"):
+                facts["delivered_at"] = NOW + 1000
+            if delivery == "read":
+                facts["read_at"] = NOW + 2000
+            Message.update(facts).where(Message.id == message_id).execute()
+        is_open = any(state in ("pending", "sending", "unknown") for state, _ in states)
+        moment = max(NOW, broadcast.due_at)
+        ended = Broadcast.update(started_at=moment, finished_at=None if is_open else moment)
+        ended.where(Broadcast.id == broadcast.id).execute()
+    return ids
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:

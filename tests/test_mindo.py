@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from broadcaster import access, wire
-from broadcaster.models import Broadcast, Message, database
+from broadcaster.models import Broadcast, Message
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import template as template_rows
-from tests.conftest import CHANNEL, NOW, Client, Field, add_channel, masked, wait_until
+from tests.conftest import CHANNEL, NOW, Client, Field, add_channel, masked, settle, wait_until
 
 ROOT = "/api/v1/meta-templates"
 MASKS = {
@@ -233,29 +233,6 @@ def test_the_key_goes_in_its_own_header(client: Client) -> None:
 
 
 # Progress
-
-
-def settle(public_id: str, *states: tuple[str, str | None]) -> list[int]:
-    """Bring the messages of a broadcast into these states, as sender and receipts would."""
-    broadcast = Broadcast.get(Broadcast.public_id == public_id)
-    mine = Message.select().where(Message.broadcast_id == broadcast.id)
-    ids = [row.id for row in mine.order_by(Message.id)]
-    with database.atomic():
-        for message_id, (state, delivery) in zip(ids, states, strict=True):
-            facts: dict[str, Any] = {"state": state, "delivery": delivery, "attempt": 1, "claimed_at": NOW}
-            if state == "sent":
-                facts |= {"wamid": f"wamid.T{message_id}/+==", "sent_at": NOW, "settled_at": NOW}
-            if state == "failed" or delivery == "failed":
-                facts |= {"error_code": "131026", "error_text": "unreachable", "settled_at": NOW}
-            if delivery in ("delivered", "read"):
-                facts["delivered_at"] = NOW + 1000
-            if delivery == "read":
-                facts["read_at"] = NOW + 2000
-            Message.update(facts).where(Message.id == message_id).execute()
-        is_open = any(state in ("pending", "sending", "unknown") for state, _ in states)
-        moment = max(NOW, broadcast.due_at)
-        Broadcast.update(started_at=moment, finished_at=None if is_open else moment).execute()
-    return ids
 
 
 MIXED = (

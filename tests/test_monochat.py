@@ -7,8 +7,17 @@ import pytest
 
 from broadcaster import access, wire
 from broadcaster.models import Broadcast, Contact, Message
-from tests.conftest import CHANNEL, MORE_TEMPLATES, NOW, Client, Field, add_channel, masked, wait_until
-from tests.test_mindo import settle
+from tests.conftest import (
+    CHANNEL,
+    MORE_TEMPLATES,
+    NOW,
+    Client,
+    Field,
+    add_channel,
+    masked,
+    settle,
+    wait_until,
+)
 
 ROOT = "/api/ws-7/custom-functions/bulk-message-api-app/api/bulk-message"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
