@@ -26,7 +26,7 @@ HIGH, NORMAL = 1, 0
 LATE_MS = 1000
 HEARTBEAT_MS = 15_000
 MOST_AWAITED = 12
-_PATIENCE, _LONGEST_AWAITED, _LOOK_EVERY = 10, 45, 0.02
+_PATIENCE, _LONGEST_AWAITED, _LOOK_EVERY = 10, 45, 0.05
 """Seconds: until a single message is withdrawn, until its answer is given up, between two looks."""
 _awaited = threading.BoundedSemaphore(MOST_AWAITED)
 
@@ -287,7 +287,8 @@ def outcome(start: Callable[[], str], settings: Settings) -> Message:
 
     What has not left within ten seconds, or is held back, is withdrawn and comes back cancelled; what
     is on its way then is waited for a little longer than its answer can take, and may come back
-    `sending` or `unknown`. Raises Busy, with nothing accepted, when too many wait already.
+    `sending` or `unknown` (or `pending`, if the database refuses all that time). Raises Busy, with
+    nothing accepted, when too many wait already.
     """
     if not _awaited.acquire(blocking=False):
         raise Busy("too many single messages wait for their outcome, try again in a moment")
@@ -298,17 +299,26 @@ def outcome(start: Callable[[], str], settings: Settings) -> Message:
 
 
 def _outcome(public_id: str, settings: Settings, begun: float) -> Message:
+    broadcast_id = get(public_id).id
     withdrawn = False
     while True:
-        row = message.page(get(public_id).id, {}, 0, 1)[0]
         waited = time.monotonic() - begun
-        if row.state not in ("pending", "sending") or waited > _LONGEST_AWAITED:
-            return row
-        if not withdrawn and (waited > _PATIENCE or get(public_id).paused_at is not None):
-            stop(public_id, settings, epoch_ms())
-            withdrawn = True
-        else:
-            time.sleep(_LOOK_EVERY)
+        try:
+            row, is_held = message.single(broadcast_id)
+            if row.state == "cancelled":
+                # It did not leave: the same key may try it again.
+                ledger.forget_keys_of(broadcast_id)
+            if row.state not in ("pending", "sending") or waited > _LONGEST_AWAITED:
+                return row
+            if not withdrawn and (waited > _PATIENCE or is_held):
+                stop(public_id, settings, epoch_ms())
+                withdrawn = True
+                continue
+        except Exception as error:
+            # It is accepted: whatever the database says for now, the answer must be its outcome.
+            if waited > _LONGEST_AWAITED or not database.is_trouble(error):
+                raise
+        time.sleep(_LOOK_EVERY)
 
 
 # Moving

@@ -45,14 +45,14 @@ class Faults:
     kinds: set[Kind] = field(default_factory=set)
 
     def add(self, where: str, message: str, kind: Kind = Kind.INPUT) -> None:
-        # Names and values come from outside and are repeated only as far as they help.
-        fault = Fault(_clipped(where, 200), _clipped(message, 500), kind)
-        if fault in self.shown:
-            return
-        self.count += 1
         self.kinds.add(kind)
-        if self.count <= SHOWN_FAULTS:
+        if len(self.shown) < SHOWN_FAULTS:
+            # Names and values come from outside and are repeated only as far as they help.
+            fault = Fault(_clipped(where, 200), _clipped(message, 500), kind)
+            if fault in self.shown:
+                return
             self.shown.append(fault)
+        self.count += 1
 
     def __bool__(self) -> bool:
         return self.count > 0

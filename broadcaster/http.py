@@ -4,10 +4,10 @@ import hashlib
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import falcon
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
 from broadcaster import access, broadcasts, planning, wire
 from broadcaster.broadcasts import Once, Progress
@@ -26,6 +26,9 @@ from broadcaster.errors import (
 from broadcaster.planning import Recipient, Spec
 from broadcaster.tasks import Bell
 
+MOST_FAULTS = 10_000
+MOST_VALUES = 1000
+"""Entries of one object or list within a recipient; far above what any template takes."""
 LARGEST_BODY = 10 * 1024 * 1024
 PROBLEM_TYPE = "application/problem+json"
 
@@ -125,6 +128,17 @@ def json_object(raw: bytes, faults: Faults) -> dict[str, Any]:
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
+def few(value: Any) -> Any:
+    """Refuse an object or list with more entries than anyone needs before each is looked at."""
+    if isinstance(value, dict | list) and len(value) > MOST_VALUES:
+        raise ValueError(f"must have at most {MOST_VALUES} entries, has {len(value)}")
+    return value
+
+
+Texts = Annotated[dict[str, str], BeforeValidator(few)]
+Objects = Annotated[list[dict[str, Any]], BeforeValidator(few)]
+
+
 def envelope(model: type[Shape], document: dict[str, Any], faults: Faults) -> Shape:
     """The document as this model. Fields that cannot be read are faults and None, so that the rest
     can still be checked."""
@@ -166,7 +180,13 @@ def entries(
     if len(given) > planning.MOST_RECIPIENTS:
         # Too many to look at each; planning says so.
         return [Recipient("")] * len(given)
-    return [read(f"{where}[{i}]", entry, faults) for i, entry in enumerate(given)]
+    recipients = []
+    for i, entry in enumerate(given):
+        if faults.count > MOST_FAULTS:
+            # Nobody mends ten thousand faults by a list; the rest is not looked at.
+            break
+        recipients.append(read(f"{where}[{i}]", entry, faults))
+    return recipients
 
 
 def accept(
@@ -213,7 +233,7 @@ def add_faults(error: ValidationError, where: str, faults: Faults) -> None:
         path = where
         for part in fault["loc"]:
             path = f"{path}[{part}]" if isinstance(part, int) else wire.under(path, str(part))
-        message = _WORDS.get(fault["type"]) or _SHOULD.sub("must", fault["msg"])
+        message = _WORDS.get(fault["type"]) or _SHOULD.sub("must", fault["msg"].removeprefix("Value error, "))
         faults.add(path, message[0].lower() + message[1:])
 
 
@@ -230,7 +250,8 @@ def once(request: falcon.Request, token_id: str, raw: bytes, faults: Faults) -> 
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         faults.add("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
         return None
-    return Once(token_id, key, hashlib.sha256(raw).hexdigest())
+    call = f"{request.method} {request.path.rstrip('/')}\n".encode()
+    return Once(token_id, key, hashlib.sha256(call + raw).hexdigest())
 
 
 class Query:

@@ -234,12 +234,15 @@ class _Drafting:
             return
         at = wire.under(recipient.where, named_by)
         to = self._person(recipient, given, at, own)
-        if to is not None and not self._is_wanted(to, at):
+        if to is not None and self._is_duplicate(to, at):
             return
         unfit = Faults()
         content = self._content(recipient, unfit)
         causes = [self._judged(own, self.spec.on_bad_number), self._judged(unfit, self.spec.on_invalid)]
         cause = next((fault for fault in causes if fault), None)
+        if to is not None and cause is None:
+            # An entry that fails alone does not stand for its person: a later one may be right.
+            self._first_seen[to] = at
         self._add(recipient, to or given[:100], content, cause)
 
     def _named_by(self, recipient: Recipient) -> tuple[str, str | None]:
@@ -282,16 +285,14 @@ class _Drafting:
             own.add(at, f'the conversation "{given[:40]}" is with another channel', Kind.PERSON_UNKNOWN)
         return to
 
-    def _is_wanted(self, to: str, at: str) -> bool:
-        if self.spec.on_duplicate == "allow":
-            return True
-        first = self._first_seen.setdefault(to, at)
-        if first == at:
-            return True
+    def _is_duplicate(self, to: str, at: str) -> bool:
+        first = self._first_seen.get(to)
+        if first is None or self.spec.on_duplicate == "allow":
+            return False
         self.duplicates += 1
         if self.spec.on_duplicate == "reject":
             self.faults.add(at, f"is the same person as {first}", Kind.DUPLICATE)
-        return False
+        return True
 
     def _content(self, recipient: Recipient, own: Faults) -> str:
         """Graph's template object for one recipient, as it will be sent."""

@@ -9,8 +9,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
+from broadcaster import wire
 from broadcaster.errors import Faults
 
 Variables = dict[str, Any]
@@ -20,10 +22,13 @@ HEADER_LIMIT, BODY_LIMIT, BODY_ONLY_LIMIT, CARD_BODY_LIMIT, OFFER_BODY_LIMIT = 6
 """Characters after rendering (Meta, template components; the body-only figure is the reference's v24)."""
 URL_LIMIT, CODE_LIMIT, COUPON_LIMIT, SAFE_COUPON_LIMIT = 2000, 15, 20, 15
 """Meta's coupon page says 20, its components page 15: above 20 refused, above 15 noted."""
+LONGEST_VALUE, LONGEST_DATA = 1000, 4000
+"""Ours, where Meta states no limit: a payload, a token, a name of a place; a flow's data as JSON."""
 
+_POSITION = re.compile("[0-9]{1,2}", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
-_LINK = re.compile(r"https?://[^\s/<>\"]+[^\s<>\"]*")
+_LINK = re.compile(r"https?://[^\s/<>\"][^\s<>\"]*")
 _IN_CARDS = ("HEADER", "BODY", "BUTTONS")
 _COMPONENTS = (*_IN_CARDS, "CAROUSEL", "LIMITED_TIME_OFFER")
 _BUTTON_KINDS = {
@@ -35,6 +40,7 @@ _BUTTON_KINDS = {
 _FIRST_MILLISECOND = 1_000_000_000_000
 """September 2001: below it somebody counted in seconds."""
 _OFFER_NAME = "expiration_time_ms"
+_DEGREE = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class Slots:
         return frozenset(place.name for place in self.places)
 
     def _places(self, card: int | None = None) -> list[Place]:
-        prefix = "" if card is None else f"card_{card}_"
+        prefix = "" if card is None else f"card.{card}."
         places: list[Place] = []
         if self.header_format in (*MEDIA, "LOCATION"):
             places.append(Place("HEADER", "1", self.header_format, True, f"{prefix}header", card))
@@ -119,7 +125,7 @@ class Slots:
         if self.offer:
             places.append(Place("LIMITED_TIME_OFFER", "1", "TIME", True, _OFFER_NAME))
         for button in self.buttons:
-            flat = f"{prefix}button_{button.index}"
+            flat = f"{prefix}button.{button.index}"
             needed = button.needed and button.kind != "otp"
             places.append(Place("BUTTONS", str(button.index), button.kind.upper(), needed, flat, card))
         return places
@@ -127,8 +133,8 @@ class Slots:
 
 def slots(components: list[dict[str, Any]], parameter_format: str | None = None) -> Slots:
     """The slots of a definition; components this version cannot fill are named, not dropped."""
-    cards: list[dict[str, Any]] = next((c.get("cards", []) for c in components if _kind(c) == "CAROUSEL"), [])
-    parts = [components, *(card.get("components", []) for card in cards)]
+    carousel: dict[str, Any] = next((c for c in components if _kind(c) == "CAROUSEL"), {})
+    parts = [components, *(card.get("components") or [] for card in carousel.get("cards") or [])]
     named = parameter_format == "NAMED" or any(_has_names(part) for part in parts)
     return _slots(components, named, tuple(_slots(part, named, (), is_card=True) for part in parts[1:]))
 
@@ -140,17 +146,17 @@ def _slots(
     header = by_type.get("HEADER", {})
     header_format = str(header.get("format", "TEXT")).upper() if header else None
     offer = by_type.get("LIMITED_TIME_OFFER")
-    buttons = by_type.get("BUTTONS", {}).get("buttons", [])
+    buttons = by_type.get("BUTTONS", {}).get("buttons") or []
     limit = CARD_BODY_LIMIT if is_card else OFFER_BODY_LIMIT if offer else BODY_LIMIT
     unsupported = {name for card in cards for name in card.unsupported}
     return Slots(
         named=named,
         header_format=header_format,
-        header=_text(header.get("text", "")) if header_format == "TEXT" else Text(),
-        body=_text(by_type.get("BODY", {}).get("text", "")),
+        header=_text(header.get("text")) if header_format == "TEXT" else Text(),
+        body=_text(by_type.get("BODY", {}).get("text")),
         body_limit=BODY_ONLY_LIMIT if set(by_type) == {"BODY"} and not is_card else limit,
         buttons=tuple(b for b in (_button(i, b) for i, b in enumerate(buttons)) if b),
-        offer=bool(offer and offer.get("limited_time_offer", {}).get("has_expiration")),
+        offer=bool(offer and (offer.get("limited_time_offer") or {}).get("has_expiration")),
         cards=cards,
         unsupported=tuple(sorted(unsupported | _unsupported(by_type, header_format, buttons, is_card))),
     )
@@ -397,6 +403,9 @@ class _Filling:
         if set(value) - allowed or not all(isinstance(v, str) and v for v in value.values()):
             self.fault(f"HEADER {low} takes {_listed(sorted(allowed))}, each a text")
             return []
+        if any(len(v) > URL_LIMIT for v in value.values()):
+            self.fault(f"HEADER {low} has more than {URL_LIMIT} characters")
+            return []
         if "link" in value and not _LINK.fullmatch(value["link"]):
             self.fault(f"HEADER {low} must be an http or https address or a media id")
             return []
@@ -411,7 +420,8 @@ class _Filling:
             if not _is_degree(value[name], most):
                 self.fault(f"HEADER {name} must be a number from -{most} to {most}")
         for name in ("name", "address"):
-            self.usable(value[name], "HEADER", name)
+            if self.usable(value[name], "HEADER", name):
+                self.check_long(f"HEADER {name}", value[name])
         return [{"type": "location", "location": {key: str(value[key]) for key in needed}}]
 
     def offer(self, wanted: bool, given: Any) -> list[dict[str, Any]]:
@@ -447,8 +457,9 @@ class _Filling:
 
     def buttons(self, template: Slots, given: Any, body: list[dict[str, Any]]) -> list[dict[str, Any]]:
         values = self.by_position(given)
-        for index in values.keys() - template.button_at.keys():
-            self.fault(f"BUTTONS has no button at position {index} that takes a value")
+        strange = min(values.keys() - template.button_at.keys(), default=None)
+        if strange is not None:
+            self.fault(f"BUTTONS has no button at position {strange} that takes a value")
         filled = []
         for button in template.buttons:
             value = values.get(button.index)
@@ -477,6 +488,8 @@ class _Filling:
             return self.flow_action(button, value)
         if not self.usable(value, "BUTTONS", str(button.index)):
             return None
+        if button.kind in ("quick_reply", "flow"):
+            self.check_long(f"BUTTONS {button.index}", value)
         if button.kind == "quick_reply":
             return {"type": "payload", "payload": value}
         if button.kind == "flow":
@@ -495,7 +508,14 @@ class _Filling:
             return None
         if not self.usable(token, f"BUTTONS {button.index}", "flow_token"):
             return None
+        self.check_long(f"BUTTONS {button.index}", token)
+        if len(wire.dumps(data)) > LONGEST_DATA:
+            self.fault(f"BUTTONS {button.index} flow_action_data has more than {LONGEST_DATA} characters")
         return {"type": "action", "action": value}
+
+    def check_long(self, what: str, value: str) -> None:
+        if len(value) > LONGEST_VALUE:
+            self.fault(f"{what} has more than {LONGEST_VALUE} characters")
 
     def check_coupon(self, index: int, code: str) -> None:
         if len(code) > COUPON_LIMIT:
@@ -508,12 +528,10 @@ class _Filling:
     def by_position(self, given: Any) -> dict[int, Any]:
         if isinstance(given, list):
             return {i: value for i, value in enumerate(given) if value is not None}
-        values = {}
-        for key, value in given.items():
-            if key.isdecimal() and key.isascii() and len(key) < 3:
-                values[int(key)] = value
-            else:
-                self.fault(f'BUTTONS takes positions from 0, not "{key}"')
+        values = {int(key): value for key, value in given.items() if _POSITION.fullmatch(key)}
+        strange = next((key for key in given if not _POSITION.fullmatch(key)), None)
+        if strange is not None:
+            self.fault(f'BUTTONS takes positions from 0, not "{strange[:40]}"')
         return values
 
 
@@ -528,15 +546,17 @@ def preview(definition: list[dict[str, Any]], sent: list[dict[str, Any]]) -> dic
         if kind == "HEADER":
             seen["header"] = _seen_header(component, parameters)
         elif kind in ("BODY", "FOOTER"):
-            seen[kind.lower()] = _rendered(component.get("text", ""), parameters)
+            seen[kind.lower()] = _rendered(component.get("text"), parameters)
         elif kind == "BUTTONS":
-            rows = enumerate(component.get("buttons", []))
+            rows = enumerate(component.get("buttons") or [])
             seen["buttons"] = [_seen_button(button, buttons.get(i)) for i, button in rows]
         elif kind == "CAROUSEL":
-            pairs = zip(component.get("cards", []), parts.get(kind, {}).get("cards", []), strict=False)
-            seen["cards"] = [preview(card["components"], given["components"]) for card, given in pairs]
+            pairs = zip(component.get("cards") or [], parts.get(kind, {}).get("cards", []), strict=False)
+            seen["cards"] = [
+                preview(card.get("components") or [], given["components"]) for card, given in pairs
+            ]
         elif kind == "LIMITED_TIME_OFFER":
-            offer = component.get("limited_time_offer", {}).get("text")
+            offer = (component.get("limited_time_offer") or {}).get("text")
             ends = parameters[0]["limited_time_offer"][_OFFER_NAME] if parameters else None
             seen["offer"] = {"text": offer, "endsAt": ends}
     return seen
@@ -545,7 +565,7 @@ def preview(definition: list[dict[str, Any]], sent: list[dict[str, Any]]) -> dic
 def _seen_header(component: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     form = str(component.get("format", "TEXT")).upper()
     if form == "TEXT":
-        return {"format": form, "text": _rendered(component.get("text", ""), parameters)}
+        return {"format": form, "text": _rendered(component.get("text"), parameters)}
     value = parameters[0].get(form.lower(), {}) if parameters else {}
     shown = value.get("link") or value.get("id") or value.get("name")
     return {"format": form, "text": str(shown) if shown else None}
@@ -561,9 +581,9 @@ def _seen_button(button: dict[str, Any], sent: dict[str, Any] | None) -> dict[st
     return {"type": _kind(button), "text": button.get("text"), "value": value}
 
 
-def _rendered(text: str, parameters: list[dict[str, Any]]) -> str:
+def _rendered(text: str | None, parameters: list[dict[str, Any]]) -> str:
     values = {p.get("parameter_name", str(i)): _shown(p) for i, p in enumerate(parameters, 1)}
-    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text or "")
 
 
 def _shown(parameter: dict[str, Any]) -> str:
@@ -577,10 +597,12 @@ def _shown(parameter: dict[str, Any]) -> str:
 def _is_degree(value: Any, most: int) -> bool:
     if not isinstance(value, int | float | str) or isinstance(value, bool):
         return False
-    try:
-        return abs(float(value)) <= most
-    except ValueError:
-        return False
+    text = f"{value:.20f}" if isinstance(value, float) else str(value) if _is_short(value) else ""
+    return _DEGREE.fullmatch(text) is not None and abs(float(text)) <= most
+
+
+def _is_short(value: int | str) -> bool:
+    return len(value) < 30 if isinstance(value, str) else abs(value) < 1000
 
 
 def _is_value(item: dict[str, Any]) -> bool:
@@ -598,22 +620,23 @@ def _kind(component: dict[str, Any]) -> str:
     return str(component.get("type", "")).upper()
 
 
-def _text(text: str) -> Text:
+def _text(text: str | None) -> Text:
+    text = text or ""
     names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
     positions = tuple(sorted((name for name in names if name.isdigit()), key=int))
     return Text(names, len(_PLACEHOLDER.sub("", text)), frozenset(names), positions)
 
 
 def _has_names(components: list[dict[str, Any]]) -> bool:
-    texts = [str(c.get("text", "")) for c in components if _kind(c) in ("HEADER", "BODY")]
+    texts = [c.get("text") or "" for c in components if _kind(c) in ("HEADER", "BODY")]
     return any(not name.isdigit() for text in texts for name in _PLACEHOLDER.findall(text))
 
 
 def _button(index: int, button: dict[str, Any]) -> Button | None:
     kind = _kind(button)
-    label = str(button.get("text", kind))
+    label = str(button.get("text") or kind)
     if kind == "URL":
-        url = str(button.get("url", ""))
+        url = str(button.get("url") or "")
         if not _PLACEHOLDER.search(url):
             return None
         otp = "otp" in url and "whatsapp.com" in url
@@ -639,4 +662,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(str(n)[:40] for n in names) or "none"
+    shown = ", ".join(str(name)[:40] for name in islice(names, 20)) or "none"
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")

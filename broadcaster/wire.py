@@ -94,9 +94,12 @@ def parse_time(text: str) -> int:
     if not match["zone"]:
         raise ValueError("must say its time zone: append Z for UTC or an offset like +03:00")
     try:
-        return int(datetime.fromisoformat(text.upper()).timestamp() * 1000)
+        moment = int(datetime.fromisoformat(text.upper()).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError("is not a time that exists") from None
+    if moment < 0:
+        raise ValueError("is before 1970")
+    return moment
 
 
 def format_time(milliseconds: int | None) -> str | None:

@@ -183,6 +183,29 @@ def test_a_request_with_a_key_is_carried_out_once(client: Client) -> None:
     assert Message.select().count() == 2
 
 
+def test_a_key_belongs_to_its_call(client: Client) -> None:
+    body = {
+        "phone_number_id": CHANNEL, "template_name": "parcel", "language": "es",
+        "channel": CHANNEL, "template": {"name": "parcel", "language": "es"},
+        "recipients": [{"phone": "+905554443301", "to": "+905554443301", "variables": GOOD}],
+    }  # fmt: skip
+    key = {"Idempotency-Key": "same"}
+    assert client.post(KEEBAI, body, headers=key).status_code == 202
+    for path in ("/v1/broadcasts", f"{MINDO}/send-bulk/", f"{MONOCHAT}/send.js"):
+        assert client.post(path, body, headers=key).status_code == 422
+    assert client.post(f"{MINDO}/send-bulk/", body, headers={"Idempotency-Key": "slash"}).status_code == 202
+    assert client.post(f"{MINDO}/send-bulk", body, headers={"Idempotency-Key": "slash"}).status_code == 202
+    assert Message.select().count() == 2
+
+
+def test_a_request_with_endless_faults_is_answered_soon(client: Client) -> None:
+    spoilt = [{"phone": "+905554443301", "variables": {f"v{i}": 1 for i in range(900)}} for _ in range(200)]
+    document = {"phone_number_id": CHANNEL, "template_name": "parcel", "recipients": spoilt}
+    response = client.post(f"{MINDO}/send-bulk/", document)
+    assert response.status_code == 400
+    assert len(response.json["details"]) == 100
+
+
 # Merging, against a plain reading of the vendor's page
 
 

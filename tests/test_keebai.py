@@ -117,7 +117,7 @@ def test_meta_data_stays_with_its_message(client: Client) -> None:
 @pytest.mark.parametrize(
     ("document", "status", "code", "fields"),
     [
-        ({}, 400, "VALIDATION_ERROR", ["template_name", "language", "recipients"]),
+        ({}, 400, "VALIDATION_ERROR", ["template_name", "language", "recipients", "channel_id"]),
         (without(bulk(), "channel_id"), 400, "VALIDATION_ERROR", ["channel_id"]),
         (without(bulk(), "language"), 400, "VALIDATION_ERROR", ["language"]),
         (bulk(recipients=[]), 400, "VALIDATION_ERROR", ["recipients"]),

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from peewee import OperationalError
 
-from broadcaster import access, wire
+from broadcaster import access, broadcasts, wire
 from broadcaster.models import Broadcast, Message
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import template as template_rows
@@ -171,14 +172,19 @@ def test_paths_go_with_and_without_the_closing_slash(client: Client, path: str) 
             400,
             {"recipients[0].variables.code"},
         ),
-        (bulk(recipients=[person(1, button_variables={})]), 400, {"recipients[0].variables"}),
+        (bulk(recipients=[person(1, button_variables={})]), 400, {"recipients[0].button_variables"}),
         (
-            bulk(recipients=[person(1, button_variables={"first": "x"})]),
+            bulk(recipients=[person(1, button_variables={"button_0": "x", "first": "x"})]),
             400,
             {"recipients[0].button_variables", "recipients[0].variables"},
         ),
         (
             bulk(recipients=[person(1, button_variables={"button_0": "x", "button_3": "y"})]),
+            400,
+            {"recipients[0].button_variables"},
+        ),
+        (
+            bulk(recipients=[person(1, variables={f"v{i}": "x" for i in range(1001)})]),
             400,
             {"recipients[0].variables"},
         ),
@@ -199,6 +205,17 @@ def test_a_wrong_variable_is_named_with_its_recipient(client: Client) -> None:
     response = send_bulk(client, bulk(recipients=[person(0), wrong]))
     assert response.json["details"] == {"recipients[1].variables": ["BODY needs name, code; got name, clave"]}
     assert response.json["error"] == "recipients[1].variables: BODY needs name, code; got name, clave"
+
+
+def test_a_wrong_button_is_named_as_the_client_names_it(client: Client) -> None:
+    wrong = person(1, button_variables={"button_3": "y"})
+    response = send_bulk(client, bulk(recipients=[wrong]))
+    assert response.json["details"] == {
+        "recipients[0].button_variables": [
+            "the template has no button_3 that takes a value",
+            "needs button_0",
+        ]
+    }
 
 
 def test_refusals_before_any_reading(client: Client) -> None:
@@ -564,16 +581,30 @@ def test_without_a_worker_the_message_is_withdrawn(field: Field) -> None:
     field.sandbox()
     here = field.installation()
     web = field.start(here, "web")
-    response = here.call("POST", f"{ROOT}/send/", json=single())
+    key = {"Idempotency-Key": "k7"}
+    response = here.call("POST", f"{ROOT}/send/", json=single(), headers=key)
     assert (response.status_code, response.json()["details"]) == (503, {})
     assert response.headers["Retry-After"] == "10"
     web.stop()
     field.start(here)
     listed = here.ask("GET", "/v1/broadcasts")["data"]
     assert [row["status"] for row in listed] == ["cancelled"]
-    other = here.ask("POST", f"{ROOT}/send/", json=single("+905554440002"))
-    assert other["recipient_phone"] == "+905554440002"
+    again = here.ask("POST", f"{ROOT}/send/", json=single(), headers=key)
+    assert again["recipient_phone"] == "+905554440001"
     assert field.report()["accepted"] == 1
+
+
+def test_while_the_database_refuses_nobody_is_told_that_it_did_not_leave(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(broadcasts, "stop", refuse)
+    monkeypatch.setattr(broadcasts, "_PATIENCE", 0)
+    monkeypatch.setattr(broadcasts, "_LONGEST_AWAITED", 0.2)
+    response = client.post(f"{ROOT}/send/", single())
+    assert (response.status_code, Message.get().state) == (504, "pending")
 
 
 def test_bulk_sends_run_to_their_end(field: Field) -> None:

@@ -165,6 +165,13 @@ def test_any_slug_is_echoed(client: Client, slug: str) -> None:
     assert found["bulkMessage"]["slug"] == {"a%20b": "a b", "%C3%BC": "ü"}.get(slug, slug)
 
 
+def test_a_slug_that_could_not_be_shown_is_refused(client: Client) -> None:
+    for slug in ("a%00b", "a%0Ab", "x" * 201):
+        response = call(client, "send", message_to(), ROOT.replace("ws-7", slug))
+        assert (response.status_code, response.json["error"]) == (400, "schema-error")
+        assert [fault["field"] for fault in response.json["details"]] == ["slug"]
+
+
 # Merging
 
 
@@ -353,6 +360,14 @@ def test_contacts_and_conversations_stand_for_numbers(client: Client) -> None:
             ["defaultPayload.template.variables"],
         ),
         ({"scheduleAt": "tomorrow"}, 400, "schema-error", ["scheduleAt"]),
+        ({"scheduleAt": "0001-01-01T00:00:00+03:00"}, 400, "schema-error", ["scheduleAt"]),
+        ({"scheduleAt": "1969-12-31T23:59:59Z"}, 400, "schema-error", ["scheduleAt"]),
+        (
+            {"defaultPayload": payload("discount", *[part("BODY", ["a", "b"])] * 1001)},
+            400,
+            "schema-error",
+            ["defaultPayload.template.variables"],
+        ),
         ({"action": {"key": "assign-to-team", "value": "x"}}, 400, "schema-error", ["action.key"]),
         ({"action": {"key": "assign-to-user"}}, 400, "schema-error", ["action.value"]),
     ],

@@ -126,6 +126,15 @@ def test_an_unknown_contact_can_fail_alone(client: Client) -> None:
     assert Message.get(Message.state == "failed").error_text == 'userId: there is no contact "ct_9"'
 
 
+def test_an_entry_that_fails_alone_does_not_stand_for_its_person(client: Client) -> None:
+    entries = [
+        {"to": "+905554440000", "variables": ["a"]},
+        {"to": "+905554440000", "variables": list("abcd")},
+    ]
+    answer = client.post("/v1/broadcasts", request_of(recipients=entries, onInvalid="fail")).json
+    assert (answer["stats"]["pending"], answer["stats"]["failed"], answer["duplicates"]) == (1, 1, 0)
+
+
 def test_an_action_assigns_what_left_and_tells_of_it(client: Client, channel_row: Any) -> None:
     action = {"key": "assign-to-user", "value": "agent 7"}
     answer = client.post("/v1/broadcasts", request_of(3, action=action)).json

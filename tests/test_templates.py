@@ -360,6 +360,69 @@ def test_limits_meta_states_twice_are_notes() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "variables", "fault"),
+    [
+        (
+            "product_news",
+            [component("HEADER", ["https://" + "a" * 3000]), component("BODY", ["a", "b", "c"])],
+            "HEADER image has more than 2000 characters",
+        ),
+        (
+            "feedback",
+            [component("BODY", ["a"]), component("BUTTONS", ["t" * 1001])],
+            "BUTTONS 0 has more than 1000 characters",
+        ),
+        (
+            "feedback",
+            [component("BODY", ["a"]), component("BUTTONS", [{"flow_action_data": {"x": "y" * 4000}}])],
+            "BUTTONS 0 flow_action_data has more than 4000 characters",
+        ),
+        (
+            "branch_opening",
+            [
+                component(
+                    "HEADER", [{"latitude": 10**400, "longitude": "1_0", "name": "n" * 1001, "address": "a"}]
+                ),
+                component("BODY", ["a"]),
+            ],
+            "HEADER latitude must be a number from -90 to 90",
+        ),
+    ],
+)
+def test_values_without_a_limit_of_metas_have_ours(name: str, variables: Any, fault: str) -> None:
+    _, faults = filled(name, variables)
+    assert fault in faults
+    if name == "branch_opening":
+        assert "HEADER longitude must be a number from -180 to 180" in faults
+        assert "HEADER name has more than 1000 characters" in faults
+
+
+def test_many_wrong_names_are_one_fault() -> None:
+    _, faults = filled("invoice", {f"n{i}": "x" for i in range(5000)})
+    assert len(faults[1]) < 500
+    assert faults[1].endswith("and 4980 more")
+    given = [component("BODY", ["a"]), component("BUTTONS", {f"n{i}": "x" for i in range(5000)})]
+    assert filled("feedback", given)[1] == ['BUTTONS takes positions from 0, not "n0"']
+
+
+EMPTY: list[list[dict[str, Any]]] = [
+    [{"type": "BODY", "text": None}, {"type": "FOOTER", "text": None}],
+    [{"type": "HEADER", "format": "TEXT", "text": None}, {"type": "BUTTONS", "buttons": None}],
+    [{"type": "CAROUSEL", "cards": None}, {"type": "LIMITED_TIME_OFFER", "limited_time_offer": None}],
+    [{"type": "CAROUSEL", "cards": [{}, {"components": None}]}],
+    [{"type": "BUTTONS", "buttons": [{"type": None, "text": None}, {"type": "URL", "url": None}]}],
+    [{}],
+]
+
+
+@pytest.mark.parametrize("definition", EMPTY)
+def test_definitions_with_empty_parts_are_read(definition: list[dict[str, Any]]) -> None:
+    slots = templates.slots(definition)
+    components = templates.fill(slots, templates.spread(slots, {}), "v", Faults())
+    templates.preview(definition, components)
+
+
 def test_own_variables_are_laid_over_the_defaults() -> None:
     under = {"BODY": {"name": "Ana", "day": "Monday"}, "BUTTONS": ["a"], "HEADER": ["h"]}
     over = {"BODY": {"name": "Ben"}, "BUTTONS": ["b"]}
@@ -371,15 +434,15 @@ def test_a_flat_map_finds_every_place() -> None:
     slots = templates.slots(BY_NAME["collection", "en"]["components"])
     flat = {"1": "Ana"}
     for card in (0, 1):
-        flat |= {f"card_{card}_header": "77", f"card_{card}_1": "Tea", f"card_{card}_2": "5"}
-        flat[f"card_{card}_button_1"] = "tea"
+        flat |= {f"card.{card}.header": "77", f"card.{card}.1": "Tea", f"card.{card}.2": "5"}
+        flat[f"card.{card}.button.1"] = "tea"
     faults = Faults()
     components = templates.fill(slots, templates.spread(slots, flat), "v", faults)
     assert not faults
     check_template({"name": "collection", "language": {"code": "en"}, "components": components}, BY_NAME)
     row = BY_NAME["order_update", "en"]
     slots = templates.slots(row["components"], row["parameter_format"])
-    assert templates.spread(slots, {"order": "A", "name": "Ana", "day": "May", "button_1": "a"}) == {
+    assert templates.spread(slots, {"order": "A", "name": "Ana", "day": "May", "button.1": "a"}) == {
         "HEADER": {"order": "A"},
         "BODY": {"name": "Ana", "order": "A", "day": "May"},
         "BUTTONS": {"1": "a"},

@@ -87,7 +87,7 @@ class _Shape(BaseModel):
 
 class _RecipientShape(_Shape):
     to: Annotated[str, Field(max_length=200)]
-    variables: dict[str, str] | None = None
+    variables: http.Texts | None = None
     meta_data: dict[str, Any] | None = None
 
 
@@ -107,15 +107,17 @@ class _BulkShape(_EnvelopeShape):
 def bulk_spec(document: dict[str, Any], faults: Faults) -> Spec:
     """The broadcast a bulk call asks for; what cannot be read is a fault and left out."""
     shape = http.envelope(_BulkShape, document, faults)
+    _check_channel(document, faults)
     recipients = http.entries(shape.recipients, "recipients", _recipient, faults)
     due_at = http.time_of(shape.schedule_at, "schedule_at", faults)
-    return _spec(shape, recipients, shape.campaign_name, due_at, faults)
+    return _spec(shape, recipients, shape.campaign_name, due_at)
 
 
 def single_spec(document: dict[str, Any], faults: Faults) -> Spec:
     """The broadcast of one that a template call asks for."""
     shape = http.envelope(_EnvelopeShape, document, faults)
-    return _spec(shape, [_recipient("", document, faults)], None, None, faults)
+    _check_channel(document, faults)
+    return _spec(shape, [_recipient("", document, faults)], None, None)
 
 
 def _spec(
@@ -123,13 +125,12 @@ def _spec(
     recipients: list[Recipient] | None,
     title: str | None,
     due_at: int | None,
-    faults: Faults,
 ) -> Spec:
     # Without a language there is no saying which template is meant.
     name = shape.template_name if shape.language else None
     field = "channel_id" if shape.channel_id is not None else "phone_number_id"
     return Spec(
-        channel=_channel(shape, faults),
+        channel=_channel(shape),
         template=TemplateRef(name, shape.language),
         recipients=recipients,
         title=title or f"{shape.template_name} {wire.format_time(epoch_ms())}",
@@ -142,12 +143,15 @@ def _spec(
     )
 
 
-def _channel(shape: _EnvelopeShape, faults: Faults) -> str | None:
+def _check_channel(document: dict[str, Any], faults: Faults) -> None:
+    if document.get("channel_id") is None and document.get("phone_number_id") is None:
+        faults.add("channel_id", "is required, or phone_number_id")
+
+
+def _channel(shape: _EnvelopeShape) -> str | None:
     """Meta's id of the number: either field may hold it, or our own number for the channel."""
     given = shape.channel_id or shape.phone_number_id
     if given is None:
-        if not faults:
-            faults.add("channel_id", "is required, or phone_number_id")
         return None
     if channel_rows.find(given) is None and re.fullmatch("[0-9]{1,9}", given, re.ASCII):
         row = channel_rows.find_by_id(int(given))
@@ -169,8 +173,9 @@ def _recipient(where: str, entry: Any, faults: Faults) -> Recipient:
 
 def _arrange(slots: Slots, variables: Variables, _at: str, _faults: Faults) -> Variables:
     """Only what is missing fails a recipient here; a value nobody asked for hurts nobody."""
+    ours = {place.name.replace(".", "_"): place.name for place in slots.places}
     given = variables.get("BODY", {})
-    return templates.spread(slots, {name: given[name] for name in given if name in slots.flat_names})
+    return templates.spread(slots, {ours[name]: value for name, value in given.items() if name in ours})
 
 
 # Calls

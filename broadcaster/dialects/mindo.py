@@ -25,7 +25,7 @@ from broadcaster.store import contact as contact_rows
 from broadcaster.store import message as message_rows
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
-from broadcaster.templates import Slots, Variables
+from broadcaster.templates import Place, Slots, Variables
 
 NAME = "mindo"
 TOKEN_PREFIX = "mindo"
@@ -97,8 +97,8 @@ class _Shape(BaseModel):
 
 class _RecipientShape(_Shape):
     phone: Annotated[str, Field(max_length=200)]
-    variables: dict[str, str] | None = None
-    button_variables: dict[str, str] | None = None
+    variables: http.Texts | None = None
+    button_variables: http.Texts | None = None
 
 
 class _EnvelopeShape(_Shape):
@@ -113,8 +113,8 @@ class _BulkShape(_EnvelopeShape):
 
 class _SingleShape(_EnvelopeShape):
     recipient_phone: Annotated[str, Field(max_length=200)]
-    variables: dict[str, str] | None = None
-    button_variables: dict[str, str] | None = None
+    variables: http.Texts | None = None
+    button_variables: http.Texts | None = None
 
 
 def bulk_spec(document: dict[str, Any], faults: Faults) -> Spec:
@@ -176,8 +176,24 @@ def _flat(
     return {**(variables or {}), **(buttons or {})}
 
 
-def _arrange(slots: Slots, variables: Variables, _at: str, _faults: Faults) -> Variables:
-    return templates.spread(slots, variables.get("BODY", {}))
+def _arrange(slots: Slots, variables: Variables, at: str, faults: Faults) -> Variables:
+    ours = {_flat_name(place): place for place in slots.places}
+    given = {ours[name].name if name in ours else name: v for name, v in variables.get("BODY", {}).items()}
+    buttons_at = f"{at.removesuffix('variables')}button_variables"
+    for name in [name for name in given if _BUTTON.fullmatch(name)]:
+        faults.add(buttons_at, f"the template has no {name} that takes a value")
+        del given[name]
+    for name, place in ours.items():
+        if place.component == "BUTTONS" and place.required and place.name not in given:
+            faults.add(buttons_at, f"needs {name}")
+            # Said here, under the name callers know; any value keeps it from being said again.
+            given[place.name] = name
+    return templates.spread(slots, given)
+
+
+def _flat_name(place: Place) -> str:
+    """What callers call a place: button_0, card_1_header."""
+    return place.name.replace(".", "_")
 
 
 # Calls
@@ -212,7 +228,7 @@ class Send(_Resource):
         row = broadcasts.outcome(start, self.settings)
         if row.state == "sent":
             http.answer(response, _sent(row))
-        elif row.state in ("sending", "unknown"):
+        elif row.state in ("pending", "sending", "unknown"):
             told = "Meta's answer did not come; the message may have been sent, do not send it again"
             http.answer(response, {"error": told, "details": {"id": row.id}}, 504)
         elif row.state == "failed" or _is_refused(row):
@@ -276,7 +292,10 @@ class BulkSendMessages(_Resource):
 class OneMessage(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, wamid: str) -> None:
         http.caller(request, epoch_ms(), "broadcasts:read")
-        row, public_id = broadcasts.find_message(wamid.removesuffix("/"))
+        try:
+            row, public_id = broadcasts.find_message(wamid)
+        except NotFound:
+            row, public_id = broadcasts.find_message(wamid.removesuffix("/"))
         http.answer(response, _message(row, broadcasts.get(public_id)))
 
 
@@ -567,7 +586,7 @@ def _template(row: Template) -> dict[str, Any]:
         "category": row.category,
         "variables": [
             {
-                "name": place.name,
+                "name": _flat_name(place),
                 "type": place.kind if place.kind in templates.MEDIA else "TEXT",
                 "position": position,
                 "isRequired": place.required,

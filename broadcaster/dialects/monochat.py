@@ -25,7 +25,7 @@ NAME = "monochat"
 TOKEN_PREFIX = None
 
 _ROOT = "/api/{slug}/custom-functions/bulk-message-api-app/api/bulk-message"
-_PATH = re.compile(_ROOT.replace("{slug}", "[^/]+") + "/.*")
+_PATH = re.compile(_ROOT.replace("{slug}", "[^/]*") + "/.*")
 _DEEPEST_VARIABLES = 16
 _CODES = {
     401: "unauthorized",
@@ -89,7 +89,7 @@ class _Shape(BaseModel):
 class _TemplateShape(_Shape):
     templateName: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     languageCode: Annotated[str, Field(min_length=1, max_length=20)] | None = None
-    variables: list[dict[str, Any]] | None = None
+    variables: http.Objects | None = None
 
 
 class _PayloadShape(_Shape):
@@ -128,6 +128,8 @@ class _IdShape(_Shape):
 def send_spec(slug: str, document: dict[str, Any], faults: Faults) -> Spec:
     """The broadcast a send asks for; what cannot be read is a fault and left out."""
     shape = http.envelope(_SendShape, document, faults)
+    if not slug.isprintable() or len(slug) > 200:
+        faults.add("slug", "must be at most 200 printable characters")
     default = shape.defaultPayload
     if default is not None:
         _check_complete(default, _DEFAULT, faults)
@@ -227,9 +229,9 @@ def _arrange(slots: Slots, variables: Variables, at: str, faults: Faults) -> Var
 def _by_position(slots: Slots, given: Any, at: str, faults: Faults) -> dict[str, Any]:
     values = given if isinstance(given, dict) else {str(i): value for i, value in enumerate(given, 1)}
     positions = {str(i): str(b.index) for i, b in enumerate((b for b in slots.buttons if b.needed), 1)}
-    for key in values:
-        if key not in positions:
-            faults.add(at, f"BUTTONS has {len(positions)} that take a value, there is no {key[:40]}")
+    strange = next((key for key in values if key not in positions), None)
+    if strange is not None:
+        faults.add(at, f"BUTTONS has {len(positions)} that take a value, there is no {strange[:40]}")
     return {positions[key]: value for key, value in values.items() if key in positions}
 
 

@@ -211,6 +211,12 @@ def remember(token_id: str, key: str, fingerprint: str, broadcast_id: int, answe
     )
 
 
+def forget_keys_of(broadcast_id: int) -> None:
+    """Drop the keys a broadcast was asked for with."""
+    with database.transaction():
+        Idempotency.delete().where(Idempotency.broadcast_id == broadcast_id).execute()
+
+
 def forget_keys(ended_before: int) -> int:
     """Drop the keys of broadcasts that ended before a time."""
     ended = Broadcast.select(Broadcast.id).where(Broadcast.finished_at < ended_before)

@@ -299,6 +299,13 @@ def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int) -> 
     return list(query.order_by(Message.id).limit(limit))
 
 
+def single(broadcast_id: int) -> tuple[Message, bool]:
+    """The message of a broadcast of one, and whether its broadcast is held back."""
+    row = Message.get(Message.broadcast_id == broadcast_id)
+    held = Broadcast.select(1).where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False))
+    return row, row.state == "pending" and bool(held.exists())
+
+
 def search(broadcast_id: int, standing: str | None, offset: int, limit: int) -> tuple[int, list[Message]]:
     """How many messages of a broadcast stand so (broadcasts.standing), and one page of them."""
     query = Message.select().where(Message.broadcast_id == broadcast_id)
