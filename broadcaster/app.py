@@ -7,7 +7,7 @@ import falcon
 from broadcaster import api, broadcasts, dialects, http, log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
-from broadcaster.errors import BroadcasterError, Invalid
+from broadcaster.errors import BroadcasterError, Busy, Invalid
 from broadcaster.store import database
 from broadcaster.tasks import Bell
 
@@ -79,3 +79,5 @@ def _refuse(request: falcon.Request, response: falcon.Response, refusal: http.Re
     face.refuse(response, refusal)
     if refusal.status == 401:
         response.set_header("WWW-Authenticate", "Bearer")
+    if isinstance(refusal.cause, Busy):
+        response.set_header("Retry-After", "1")

@@ -25,9 +25,12 @@ from broadcaster.tasks import Bell
 HIGH, NORMAL = 1, 0
 LATE_MS = 1000
 HEARTBEAT_MS = 15_000
-MOST_AWAITED = 12
-_PATIENCE, _LONGEST_AWAITED, _LOOK_EVERY = 10, 45, 0.05
-"""Seconds: until a single message is withdrawn, until its answer is given up, between two looks."""
+MOST_AWAITED = 56
+"""Each is a thread of the web half, which has a few more for everything else."""
+_PATIENCE, _LONGEST_AWAITED = 10, 45
+"""Seconds: until a single message is withdrawn, until its answer is given up."""
+_LOOK_EVERY, _LOOK_SELDOM = 0.05, 0.5
+"""Seconds between two looks: most are settled at once, and those that wait must not crowd the others."""
 _awaited = threading.BoundedSemaphore(MOST_AWAITED)
 
 
@@ -318,7 +321,7 @@ def _outcome(public_id: str, settings: Settings, begun: float) -> Message:
             # It is accepted: whatever the database says for now, the answer must be its outcome.
             if waited > _LONGEST_AWAITED or not database.is_trouble(error):
                 raise
-        time.sleep(_LOOK_EVERY)
+        time.sleep(min(_LOOK_SELDOM, max(_LOOK_EVERY, waited / 8)))
 
 
 # Moving

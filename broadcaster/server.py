@@ -25,7 +25,7 @@ from broadcaster.tasks import Bell, Clock
 
 STOP_SECONDS = 33
 """A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
-_WEB_THREADS = 16
+_WEB_THREADS = 64
 """More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
 _LARGEST_UPLOAD = 32 * 1024 * 1024
 _OPEN_FILES = 65_536

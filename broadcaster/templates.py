@@ -175,7 +175,7 @@ def parse_variables(given: Any, where: str, faults: Faults) -> Variables:
     if not isinstance(given, list):
         faults.add(where, "must be a map of variables, a list of texts or a list of components")
         return {}
-    if not any(isinstance(item, dict) and not _is_value(item) for item in given):
+    if not any(isinstance(item, dict) and ("parameters" in item or not _is_value(item)) for item in given):
         return {"BODY": given} if given else {}
     return parse_components(given, where, faults)
 

@@ -1,9 +1,12 @@
 """Mindo's calls, each with its request and its whole answer; ids and times masked by their form."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 from peewee import OperationalError
 
 from broadcaster import access, broadcasts, wire
@@ -320,6 +323,7 @@ def test_a_stopped_send_is_cancelled(client: Client) -> None:
     client.post(f"/v1/broadcasts/{public_id}/stop")
     found = client.get(f"{ROOT}/bulk-sends/{public_id}/").json
     assert (found["status"], found["pending_count"]) == ("CANCELLED", 0)
+    assert str(found["estimated_time_minutes"]) == "0.0"
     assert client.get(f"{ROOT}/bulk-sends/?status=CANCELLED").json["count"] == 1
 
 
@@ -373,6 +377,7 @@ def test_the_list_filters(client: Client) -> None:
         ("template=999999", 0),
         (f"status=QUEUED&template={template_id}&created_after={today}", 1),
         ("page_size=1000", 1),
+        ("status=&template=&created_after=&created_before=&page=&page_size=", 1),
     ):
         assert client.get(f"{ROOT}/bulk-sends/?{query}").json["count"] == count, query
     for query, status, field in (
@@ -564,6 +569,30 @@ def test_a_single_send_has_left_when_it_answers(field: Field) -> None:
     assert (response.status_code, list(response.json()["details"])) == (400, ["variables"])
     response = here.call("POST", f"{ROOT}/send", json=single("905554440001"))
     assert (response.status_code, list(response.json()["details"])) == (400, ["recipient_phone"])
+
+
+def test_many_at_once_are_all_sent(field: Field) -> None:
+    field.sandbox("--latency", "100")
+    here = field.installation(pace=1000)
+    field.start(here)
+
+    def send(number: int) -> int:
+        document = single(f"+9055544{number:05d}")
+        headers = {"Authorization": here._session.headers["Authorization"]}
+        url = here.url + f"{ROOT}/send/"
+        return requests.post(url, json=document, headers=headers, timeout=30).status_code
+
+    with ThreadPoolExecutor(40) as pool:
+        assert list(pool.map(send, range(40))) == [200] * 40
+    assert (field.report()["accepted"], field.report()["duplicates"]) == (40, 0)
+
+
+def test_too_many_at_once_are_told_to_come_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcasts, "_awaited", threading.BoundedSemaphore(1))
+    broadcasts._awaited.acquire()
+    response = client.post(f"{ROOT}/send/", single())
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert Broadcast.select().count() == 0
 
 
 def test_the_same_key_sends_once(field: Field) -> None:

@@ -269,6 +269,27 @@ def test_a_carousel_counts_buttons_in_each_card(client: Client) -> None:
     }
 
 
+def test_fields_its_page_does_not_name_are_passed_over(client: Client) -> None:
+    body = {"type": "BODY", "parameters": ["a", "b"], "cards": None, "x": 1}
+    empty = {"type": "HEADER", "parameters": None}
+    default = payload("discount", body, empty, extra=1)
+    one = {"username": "905554443301", "payload": None, "note": "x"}
+    accepted(client, message_to(one, defaultPayload=default))
+    card = {
+        "components": [
+            {"type": "HEADER", "parameters": ["https://cdn.example/a.jpg"], "cards": []},
+            {"type": "BODY", "parameters": ["Tea", "5"], "text": "x"},
+            {"type": "BUTTONS", "parameters": ["tea"]},
+        ],
+        "index": 0,
+    }
+    cards = {"type": "CAROUSEL", "cards": [card, card], "parameters": []}
+    variables = [part("BODY", ["Ana"]), cards]
+    template = {"templateName": "collection", "languageCode": "en", "variables": variables}
+    accepted(client, message_to(defaultPayload={"type": "template", "template": template}))
+    assert bodies()[0] == ["a", "b"]
+
+
 # People
 
 

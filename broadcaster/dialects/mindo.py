@@ -4,6 +4,7 @@ From its reference pages: statuses in capitals, tiers spelled out, times to the 
 leaves open is decided as Django REST does, which its answers look like.
 """
 
+import math
 import re
 import uuid
 from datetime import date
@@ -360,7 +361,7 @@ class _Page(NamedTuple):
 
 def _page(request: falcon.Request) -> _Page:
     """The page asked for; raises NotFound for one that cannot be, Invalid for a size that is none."""
-    number, size = request.get_param("page", default="1"), request.get_param("page_size")
+    number, size = _given(request, "page") or "1", _given(request, "page_size")
     if not _is_count(number):
         raise NotFound("there is no such page")
     if size is not None and not _is_count(size):
@@ -368,12 +369,17 @@ def _page(request: falcon.Request) -> _Page:
     return _Page(int(number), min(int(size), _LARGEST_PAGE) if size else _PAGE_SIZE)
 
 
+def _given(request: falcon.Request, name: str) -> str | None:
+    """A filter of the query; an empty one filters nothing."""
+    return request.get_param(name) or None
+
+
 def _is_count(text: str) -> bool:
     return re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII) is not None
 
 
 def _one_of(request: falcon.Request, name: str, choices: Any) -> str | None:
-    value = request.get_param(name)
+    value = _given(request, name)
     if value is not None and value not in choices:
         raise _invalid(name, f"must be one of {', '.join(choices)}")
     return value
@@ -387,11 +393,11 @@ def _invalid(name: str, message: str) -> Invalid:
 
 def _search(request: falcon.Request, faults: Faults) -> ledger.Search | None:
     """Which bulk sends are wanted; None for a template there is not."""
-    status = request.get_param("status")
+    status = _given(request, "status")
     if status is not None and status not in _STAGE_OF_STATUS:
         faults.add("status", f"must be one of {', '.join(_STAGE_OF_STATUS)}")
     template = None
-    template_id = request.get_param("template")
+    template_id = _given(request, "template")
     if template_id is not None:
         if not _is_count(template_id):
             faults.add("template", "must be the id of a template")
@@ -410,7 +416,7 @@ def _search(request: falcon.Request, faults: Faults) -> ledger.Search | None:
 
 def _day(request: falcon.Request, name: str, faults: Faults) -> int | None:
     """The beginning of a day in UTC, epoch milliseconds."""
-    text = request.get_param(name)
+    text = _given(request, name)
     if text is None:
         return None
     try:
@@ -625,7 +631,7 @@ def _tier(tier: str) -> str:
 
 def _minutes(count: int, pace: float) -> float:
     """How long so many messages take, to the hundredth of a minute above."""
-    return -(-count * 100 // (pace * _MINUTE)) / 100
+    return math.ceil(count * 100 / (pace * _MINUTE)) / 100
 
 
 def _time(milliseconds: int | None) -> str | None:

@@ -39,6 +39,7 @@ _CODES = {
     503: "serviceUnavailable",
 }
 _DEFAULT = "defaultPayload"
+_COMPONENT = {"type", "parameters"}
 _NAMES = Names(
     channel="channelUsername",
     template=f"{_DEFAULT}.template.templateName",
@@ -136,8 +137,10 @@ def send_spec(slug: str, document: dict[str, Any], faults: Faults) -> Spec:
     # An unreadable default is a fault already; that recipients lean on it is none of its own.
     given = default or (_PayloadShape() if document.get(_DEFAULT) is not None else None)
 
+    by_default = bool(default and default.isMerge)
+
     def read(where: str, entry: Any, found: Faults) -> Recipient:
-        return _recipient(where, entry, given, found)
+        return _recipient(where, entry, given, by_default, found)
 
     return Spec(
         channel=_channel(shape.channelUsername),
@@ -161,40 +164,42 @@ def _channel(username: str | None) -> str | None:
     return row.phone_number_id if row else username
 
 
-def _recipient(where: str, entry: Any, default: _PayloadShape | None, faults: Faults) -> Recipient:
+def _recipient(
+    where: str, entry: Any, default: _PayloadShape | None, by_default: bool, faults: Faults
+) -> Recipient:
     shape = http.shaped(_RecipientShape, entry, where, faults)
     if shape is None:
         return Recipient(where)
-    named = [name for name in ("username", "userId", "sessionId") if getattr(shape, name) is not None]
-    if len(named) != 1:
-        told = f"needs exactly one of username, userId, sessionId; got {', '.join(named) or 'none'}"
-        faults.add(where, told, Kind.COMBINATION)
+    if (shape.username is not None) + (shape.userId is not None) + (shape.sessionId is not None) != 1:
+        faults.add(where, "needs exactly one of username, userId, sessionId", Kind.COMBINATION)
         return Recipient(where)
-    own, merges = shape.payload, _merges(shape, default)
-    if own is None and default is None:
-        faults.add(f"{where}.payload", f"is required where there is no {_DEFAULT}", Kind.COMBINATION)
-        return Recipient(where)
-    if own is not None and not (merges and default):
-        _check_complete(own, f"{where}.payload", faults)
+    own = shape.payload
+    if own is None:
+        if default is None:
+            faults.add(f"{where}.payload", f"is required where there is no {_DEFAULT}", Kind.COMBINATION)
+            return Recipient(where)
+        return Recipient(
+            where, shape.username, contact=shape.userId, conversation=shape.sessionId, content=_DEFAULT
+        )
+    # The nearest word on merging holds.
+    word = shape.isMerge if shape.isMerge is not None else own.isMerge
+    merges = by_default if word is None else word
+    place = f"{where}.payload"
+    if not (merges and default):
+        _check_complete(own, place, faults)
     ref = _ref(own)
     if ref.variables is not None:
-        http.check_depth(f"{where}.payload.template.variables", ref.variables, _DEEPEST_VARIABLES, faults)
+        http.check_depth(f"{place}.template.variables", ref.variables, _DEEPEST_VARIABLES, faults)
     return Recipient(
         where=where,
         to=shape.username,
         variables=ref.variables,
-        template=ref if own is not None and (ref.name or ref.language or not merges) else None,
+        template=ref if ref.name or ref.language or not merges else None,
         contact=shape.userId,
         conversation=shape.sessionId,
-        inherits=own is None or merges,
-        content=_DEFAULT if own is None else f"{where}.payload",
+        inherits=merges,
+        content=place,
     )
-
-
-def _merges(recipient: _RecipientShape, default: _PayloadShape | None) -> bool:
-    """Whether the payload is laid over the default; the nearest word on it holds."""
-    said = [recipient.isMerge, *(payload.isMerge for payload in (recipient.payload, default) if payload)]
-    return next((word for word in said if word is not None), False)
 
 
 def _check_complete(payload: _PayloadShape, where: str, faults: Faults) -> None:
@@ -211,7 +216,27 @@ def _ref(payload: _PayloadShape | None) -> TemplateRef:
         return TemplateRef()
     # The vendor writes tr-TR for what Meta registers as tr_TR.
     language = template.languageCode and template.languageCode.replace("-", "_")
-    return TemplateRef(template.templateName, language, template.variables)
+    variables = template.variables and [_known(component) for component in template.variables]
+    return TemplateRef(template.templateName, language, variables)
+
+
+def _known(component: dict[str, Any]) -> dict[str, Any]:
+    """A component without fields the vendor's page does not give it, and without empty ones."""
+    if component.keys() == _COMPONENT and component["parameters"] is not None:
+        return component
+    field = "cards" if str(component.get("type")).upper() == "CAROUSEL" else "parameters"
+    known = {name: component[name] for name in ("type", field) if component.get(name) is not None}
+    cards = known.get("cards")
+    if isinstance(cards, list):
+        known["cards"] = [_known_card(card) for card in cards]
+    return known
+
+
+def _known_card(card: Any) -> Any:
+    components = card.get("components") if isinstance(card, dict) else None
+    if not isinstance(components, list):
+        return {} if components is None and isinstance(card, dict) else card
+    return {"components": [_known(c) if isinstance(c, dict) else c for c in components]}
 
 
 def _arrange(slots: Slots, variables: Variables, at: str, faults: Faults) -> Variables:
