@@ -4,25 +4,30 @@ from typing import Any
 
 import falcon
 
-from broadcaster import api, broadcasts, dialects, http, log
+from broadcaster import api, broadcasts, callbacks, dialects, http, log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Busy, Invalid
 from broadcaster.store import database
+from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell
 
 logger = log.get(__name__)
 
 
-def make_app(settings: Settings, bell: Bell) -> falcon.App:
-    """The application over the open database; `bell` is rung for what it accepts."""
+def make_app(settings: Settings, bell: Bell, writer: Writer | None = None) -> falcon.App:
+    """The application over the open database; `bell` is rung for what it accepts.
+
+    With a `writer`, callbacks that come together share a commit.
+    """
     app = falcon.App()
     # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(BroadcasterError, _refused)
-    context = http.Context(settings, bell)
+    context = http.Context(settings, bell, writer)
     api.add_routes(app, context)
+    callbacks.add_routes(app, context)
     for dialect in dialects.ALL:
         dialect.add_routes(app, context)
     app.add_route("/healthz", _Alive())

@@ -24,6 +24,8 @@ from broadcaster.errors import (
     Unauthorized,
 )
 from broadcaster.planning import Recipient, Spec
+from broadcaster.store import database
+from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell
 
 MOST_FAULTS = 10_000
@@ -72,6 +74,15 @@ class Context:
 
     settings: Settings
     bell: Bell
+    writer: Writer | None = None
+
+    def gather(self, function: Callable[[list[Any]], None], row: Any) -> None:
+        """Have the function take the row, with all others that wait, and return once it is durable."""
+        if self.writer:
+            self.writer.gather(function, row).result()
+            return
+        with database.transaction():
+            function([row])
 
 
 class TooLarge(BroadcasterError):

@@ -52,6 +52,9 @@ class Channel(Base):
     access_token = TextField()
     created_at = BigIntegerField()
     synced_at = BigIntegerField(null=True)
+    paused_at = BigIntegerField(null=True)
+    pause_reason = TextField(null=True)
+    pause_detail = TextField(null=True)
 
 
 class Template(Base):
@@ -114,6 +117,8 @@ class Broadcast(Base):
     task_id = TextField(null=True)
     action_key = TextField(null=True)
     action_value = TextField(null=True)
+    on_unknown = TextField()
+    expire_at = BigIntegerField(null=True)
 
 
 class Message(Base):
@@ -143,13 +148,19 @@ class Message(Base):
     delivered_at = BigIntegerField(null=True)
     read_at = BigIntegerField(null=True)
     undelivered_at = BigIntegerField(null=True)
+    resent = BooleanField()
+    pricing = TextField(null=True)
 
 
 class Contact(Base):
-    """One person: a number or a business-scoped user id; `name` once a receipt told it."""
+    """One person: a number or a business-scoped user id; `name` once a callback told it.
+
+    `wa_id` is what Meta calls the person where that is another number than ours (Brazil, Mexico).
+    """
 
     id = AutoField()
     recipient = TextField()
+    wa_id = TextField(null=True)
     name = TextField(null=True)
     created_at = BigIntegerField()
 
@@ -174,6 +185,59 @@ class Event(Base):
     type = TextField()
     created_at = BigIntegerField()
     data = TextField()
+
+
+class Callback(Base):
+    """One POST of Meta's as it came."""
+
+    id = AutoField()
+    received_at = BigIntegerField()
+    body = TextField()
+
+
+class EarlyReceipt(Base):
+    """A receipt that came before the answer that told us its message's wamid; JSON."""
+
+    id = AutoField()
+    wamid = TextField()
+    receipt = TextField()
+    received_at = BigIntegerField()
+
+
+class Suppression(Base):
+    """A person who wants no marketing messages, and how we know."""
+
+    recipient = TextField(primary_key=True)
+    reason = TextField()
+    source = TextField()
+    created_at = BigIntegerField()
+
+
+class Webhook(Base):
+    """Somebody who is told of events; secrets are encrypted, `types` are parted by blanks."""
+
+    id = AutoField()
+    url = TextField()
+    types = TextField()
+    secret = TextField()
+    old_secret = TextField(null=True)
+    old_secret_until = BigIntegerField(null=True)
+    created_at = BigIntegerField()
+    disabled_at = BigIntegerField(null=True)
+    disabled_reason = TextField(null=True)
+
+
+class EventDelivery(Base):
+    """One event on its way to one webhook."""
+
+    id = AutoField()
+    webhook_id = IntegerField()
+    event_id = IntegerField()
+    state = TextField()
+    attempts = IntegerField()
+    next_at = BigIntegerField()
+    tried_at = BigIntegerField(null=True)
+    answer = TextField(null=True)
 
 
 class Reached(Base):
@@ -223,6 +287,6 @@ class Idempotency(Base):
 
 
 ALL = (
-    Installation, Channel, Template, Token, Broadcast, Message, Contact, Conversation, Event, Reached, Lease,
-    Worker, Idempotency,
+    Installation, Channel, Template, Token, Broadcast, Message, Contact, Conversation, Event, Callback,
+    EarlyReceipt, Suppression, Webhook, EventDelivery, Reached, Lease, Worker, Idempotency,
 )  # fmt: skip

@@ -105,12 +105,20 @@ class _Letter(aiohttp.BytesPayload):
 class Sender:
     """Sends what is due, from start() to stop()."""
 
-    def __init__(self, settings: Settings, vault: Vault, answer_seconds: float = ANSWER_SECONDS):
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        writer: Writer | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
+    ):
+        """A running `writer` is shared; without one the sender has its own."""
         self._settings = settings
         self._vault = vault
         self._answer_seconds = answer_seconds
         self._presence = Presence(settings.data_dir)
-        self._writer = Writer()
+        self._own_writer = None if writer else Writer()
+        self._writer: Any = writer or self._own_writer
         self._lines: dict[int, Line | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sends: set[asyncio.Task[None] | None] = set()
@@ -123,7 +131,8 @@ class Sender:
 
     def start(self) -> None:
         """Return when the sweep runs; raises what kept it from running."""
-        self._writer.start()
+        if self._own_writer:
+            self._own_writer.start()
         self._thread.start()
         self._ready.wait()
         if self.failure:
@@ -138,7 +147,8 @@ class Sender:
         self._thread.join(seconds)
         if self._thread.is_alive():
             return False
-        self._writer.stop()
+        if self._own_writer:
+            self._own_writer.stop()
         self._presence.leave()
         return True
 

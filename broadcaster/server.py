@@ -21,6 +21,7 @@ from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
 from broadcaster.installation import open_installation
 from broadcaster.sender import Sender
+from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell, Clock
 
 STOP_SECONDS = 33
@@ -38,9 +39,11 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
     stopping = threading.Event()
     opened, vault = open_installation(settings)
     _raise_open_files()
-    sender = Sender(settings, vault) if worker else None
+    # In one process all writing goes through one thread: two would queue for SQLite's lock by sleeping.
+    writer = Writer()
+    sender = Sender(settings, vault, writer) if worker else None
     bell = Bell(opened, sender.wake if sender else None)
-    server = Server(settings, bell) if web else None
+    server = Server(settings, bell, writer) if web else None
     clock = Clock(bell) if worker else None
 
     def stop(*_: Any) -> None:
@@ -55,6 +58,7 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
         return not stopping.is_set() and (sender is None or sender.alive)
 
     _calm_the_collector()
+    writer.start()
     if sender:
         sender.start()
     try:
@@ -68,6 +72,7 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
             stopping.wait(1)
     finally:
         _stop(server, sender, clock)
+        writer.stop()
     if sender and sender.failure:
         raise Misconfigured("the sender ended unexpectedly; the log says why")
     logger.info("stopped")
@@ -128,7 +133,7 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
 
-    def __init__(self, settings: Settings, bell: Bell):
+    def __init__(self, settings: Settings, bell: Bell, writer: Writer):
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
@@ -145,7 +150,7 @@ class Server(TcpWSGIServer):
         dispatcher.set_thread_count(_WEB_THREADS)
         try:
             super().__init__(
-                make_app(settings, bell),
+                make_app(settings, bell, writer),
                 dispatcher=dispatcher,
                 adj=adjustments,
                 sockinfo=adjustments.listen[0],

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from broadcaster import wire
+
 
 class Move(Enum):
     """What becomes of the message, and of what is behind it."""
@@ -34,6 +36,8 @@ class Verdict:
     text: str | None = None
     wamid: str | None = None
     reason: str | None = None
+    wa_id: str | None = None
+    """Whom Meta sent it to, as + and digits."""
 
 
 LOST = Verdict(Move.LOST, "NO_ANSWER", "the connection ended before an answer came")
@@ -79,7 +83,7 @@ def judge(http_status: int, body: bytes) -> Verdict:
         return _refused(http_status, error)
     wamid = _wamid(answer)
     if wamid and http_status < 300:
-        return Verdict(Move.SENT, wamid=wamid)
+        return Verdict(Move.SENT, wamid=wamid, wa_id=_wa_id(answer))
     return UNREADABLE
 
 
@@ -110,12 +114,16 @@ def _text(error: dict[str, Any]) -> str:
     data = error.get("error_data")
     details = data.get("details") if isinstance(data, dict) else None
     text = details or error.get("message") or error.get("title") or ""
-    return _storable(str(text))[:500]
+    return wire.storable(str(text))[:500]
 
 
-def _storable(text: str) -> str:
-    """Without half surrogates and NUL, which Graph may echo and a database refuses."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")
+def _wa_id(answer: dict[str, Any]) -> str | None:
+    contacts = answer.get("contacts")
+    if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict):
+        wa_id = contacts[0].get("wa_id")
+        if isinstance(wa_id, str) and wa_id.isascii() and wa_id.isdecimal() and len(wa_id) <= 20:
+            return f"+{wa_id}"
+    return None
 
 
 def _wamid(answer: dict[str, Any]) -> str | None:
@@ -123,5 +131,5 @@ def _wamid(answer: dict[str, Any]) -> str | None:
     if isinstance(messages, list) and messages and isinstance(messages[0], dict):
         wamid = messages[0].get("id")
         if isinstance(wamid, str) and wamid:
-            return _storable(wamid)
+            return wire.storable(wamid)
     return None

@@ -72,6 +72,11 @@ def dumps(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def storable(text: str) -> str:
+    """A text of Meta's without half surrogates and NUL, which a database refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")
+
+
 def depth(value: Any) -> int:
     """How deeply lists and objects are nested in `value`; counting stops past MAX_DEPTH."""
     deepest, level = 0, [value] if isinstance(value, dict | list) else []

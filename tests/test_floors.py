@@ -9,11 +9,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "broadcaster"
 
 FLOORS: list[set[str]] = [
-    {"errors", "phone", "templates", "pacing", "verdicts", "wire"},
+    {"errors", "phone", "templates", "pacing", "verdicts", "receipts", "wire"},
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks"},
-    {"planning", "broadcasts", "channels", "access"},
-    {"http", "api", "dialects"},
+    {"planning", "broadcasts", "channels", "access", "inbox"},
+    {"http", "api", "dialects", "callbacks"},
     {"app", "server", "recipients_csv", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]
 SANDBOX_MAY_IMPORT = FLOORS[0] | {"sandbox"}
@@ -24,7 +24,7 @@ OWNERS: dict[str, set[str]] = {
     "cryptography": {"vault"},
     "cysqlite": {"store"},
     "dotenv": {"config"},
-    "falcon": {"http", "app", "api", "dialects"},
+    "falcon": {"http", "app", "api", "dialects", "callbacks"},
     "huey": {"tasks"},
     "orjson": {"wire"},
     "peewee": {"models", "store", "tasks", "installation"},

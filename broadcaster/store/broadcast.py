@@ -46,6 +46,18 @@ def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
     return query.execute() == 1
 
 
+def pause_template(waba_id: str, name: str, language: str, detail: str, now: int) -> int:
+    """Hold all that has not ended of a template; returns how many broadcasts."""
+    numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
+    query = Broadcast.select(Broadcast.id).where(
+        Broadcast.channel_id.in_(numbers)
+        & (Broadcast.template_name == name)
+        & (Broadcast.template_language == language)
+        & Broadcast.finished_at.is_null()
+    )
+    return sum(pause(row_id, "template", detail, now) for (row_id,) in database.tuples(query))
+
+
 def resume(broadcast_id: int) -> bool:
     """Let a paused broadcast go on; False if it was not paused."""
     query = Broadcast.update(paused_at=None, pause_reason=None, pause_detail=None)

@@ -41,6 +41,25 @@ def of(recipient: str) -> Contact | None:
     return Contact.get_or_none(Contact.recipient == recipient)
 
 
+def note_wa_ids(pairs: Iterable[tuple[str, str]]) -> None:
+    """What Meta calls these people, where it differs from what we do: (recipient, wa_id)."""
+    for recipient, wa_id in pairs:
+        Contact.update(wa_id=wa_id).where(Contact.recipient == recipient).execute()
+
+
+def also_known_as(person: str) -> list[str]:
+    """Every name of ours for whom Meta calls so, the given one first."""
+    query = Contact.select(Contact.recipient).where((Contact.wa_id == person) & (Contact.recipient != person))
+    return [person, *(recipient for (recipient,) in database.tuples(query))]
+
+
+def note_names(names: dict[str, str]) -> None:
+    """What people call themselves, by number or user id."""
+    for person, name in names.items():
+        for recipient in also_known_as(person):
+            Contact.update(name=name).where(Contact.recipient == recipient).execute()
+
+
 def page(recipient: str | None, after: int, limit: int) -> list[Contact]:
     """Contacts after an id, in the order they came; only that person's if given."""
     query = Contact.select().where(Contact.id > after)

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
+from broadcaster import wire
 from broadcaster.models import Broadcast, Message, Reached
+from broadcaster.receipts import Receipt, Standing, settle
 from broadcaster.store import database, lease
 
 OPEN = ("pending", "sending", "unknown")
@@ -167,8 +169,11 @@ def _claim_of(broadcast_id: int, limit: int, now: int) -> list[Claimed]:
 def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
     """sending | unknown -> sent; rows are (id, attempt, settled_at, wamid, sent_at)."""
     return database.change_rows(
+        # What a receipt that was faster said of its delivery stands.
         "UPDATE message SET state = 'sent', settled_at = v.settled_at, wamid = v.wamid,"
-        " sent_at = v.sent_at, error_code = NULL, error_text = NULL FROM v"
+        " sent_at = v.sent_at,"
+        " error_code = CASE WHEN message.delivery = 'failed' THEN message.error_code END,"
+        " error_text = CASE WHEN message.delivery = 'failed' THEN message.error_text END FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt"
         " AND message.state IN ('sending', 'unknown')",
         ("id", "attempt", "settled_at", "wamid", "sent_at"),
@@ -200,7 +205,7 @@ def put_back(rows: Sequence[tuple[int, int, int, str | None, str | None, int, in
         "UPDATE message SET state = CASE WHEN EXISTS (SELECT 1 FROM broadcast"
         " WHERE broadcast.id = message.broadcast_id AND broadcast.stopped_at IS NOT NULL)"
         " THEN 'cancelled' ELSE 'pending' END,"
-        " settled_at = v.settled_at, error_code = v.code, error_text = v.text,"
+        " settled_at = v.settled_at, error_code = v.code, error_text = v.text, delivery = NULL,"
         " next_at = v.next_at, tries = message.tries + v.cost FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt AND message.state = 'sending'",
         (*_SETTLED, "next_at", "cost"),
@@ -209,10 +214,15 @@ def put_back(rows: Sequence[tuple[int, int, int, str | None, str | None, int, in
 
 
 def lost(rows: Sequence[tuple[int, int, int, str | None, str | None]]) -> int:
-    """sending -> unknown, it may have left; rows are (id, attempt, settled_at, code, text)."""
+    """sending -> unknown, it may have left; -> failed where a receipt that was faster said so.
+
+    Rows are (id, attempt, settled_at, code, text).
+    """
     return database.change_rows(
-        "UPDATE message SET state = 'unknown', settled_at = v.settled_at, error_code = v.code,"
-        " error_text = v.text FROM v"
+        "UPDATE message SET settled_at = v.settled_at,"
+        " state = CASE WHEN message.delivery = 'failed' THEN 'failed' ELSE 'unknown' END,"
+        " error_code = CASE WHEN message.delivery = 'failed' THEN message.error_code ELSE v.code END,"
+        " error_text = CASE WHEN message.delivery = 'failed' THEN message.error_text ELSE v.text END FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt AND message.state = 'sending'",
         _SETTLED,
         rows,
@@ -224,10 +234,14 @@ def lost_by_the_dead(channel_id: int, now: int) -> int:
     mine = Broadcast.select(Broadcast.id).where(
         (Broadcast.channel_id == channel_id) & Broadcast.finished_at.is_null()
     )
-    query = Message.update(
-        state="unknown", error_code="INTERRUPTED", error_text="the server ended while sending", settled_at=now
+    left_behind = Message.select(Message.id, Message.attempt).where(
+        Message.broadcast_id.in_(mine) & (Message.state == "sending")
     )
-    return query.where(Message.broadcast_id.in_(mine) & (Message.state == "sending")).execute()
+    rows = [
+        (row_id, attempt, now, "INTERRUPTED", "the server ended while sending")
+        for row_id, attempt in database.tuples(left_behind)
+    ]
+    return lost(rows)
 
 
 def close_unknown(claimed_before: int, now: int) -> list[int]:
@@ -243,6 +257,66 @@ def close_unknown(claimed_before: int, now: int) -> list[int]:
         .returning(Message.broadcast_id)
     )
     return sorted({broadcast_id for (broadcast_id,) in database.tuples(query)})
+
+
+class Matched(NamedTuple):
+    """A receipt, the message it is about and the attempt it belongs to."""
+
+    message_id: int
+    attempt: int
+    receipt: Receipt
+
+
+class Moved(NamedTuple):
+    """A message that receipts changed; `has_left` if they are the first to say that it was handed over."""
+
+    id: int
+    broadcast_id: int
+    recipient: str
+    has_left: bool
+
+
+_RECEIVED = (
+    "state", "delivery", "wamid", "sent_at", "delivered_at", "read_at", "undelivered_at", "error_code",
+    "error_text",
+)  # fmt: skip
+
+
+def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
+    """any -> sent, unknown -> failed, and the delivery's way up, as receipts.settle() says.
+
+    Read and written under one write lock, which the caller's transaction holds.
+    """
+    by_message: dict[int, list[tuple[Receipt, int]]] = {}
+    for message_id, attempt, receipt in matched:
+        by_message.setdefault(message_id, []).append((receipt, attempt))
+    moved: list[Moved] = []
+    changed: list[tuple[Any, ...]] = []
+    for row in _rows(list(by_message)):
+        news = [(receipt, attempt) for receipt, attempt in by_message[row.id] if attempt <= row.attempt]
+        before = Standing(**{name: getattr(row, name) for name in (*_RECEIVED, "attempt")})
+        after = settle(before, news)
+        if after != before:
+            values = (getattr(after, name) for name in _RECEIVED)
+            settled_at = row.settled_at if after.state == before.state else now
+            pricing = next((wire.dumps(r.pricing) for r, _ in news if r.pricing), row.pricing)
+            changed.append((row.id, row.attempt, settled_at, pricing, *values))
+            has_left = after.state == "sent" != before.state
+            moved.append(Moved(row.id, row.broadcast_id, row.recipient, has_left))
+    names = ("settled_at", "pricing", *_RECEIVED)
+    database.change_rows(
+        f"UPDATE message SET {', '.join(f'{name} = v.{name}' for name in names)} FROM v"
+        " WHERE message.id = v.id AND message.attempt = v.attempt",
+        ("id", "attempt", *names),
+        changed,
+    )
+    return moved
+
+
+def _rows(ids: Sequence[int]) -> list[Message]:
+    return [
+        row for part in database.parts(ids, 1000) for row in Message.select().where(Message.id.in_(part))
+    ]
 
 
 def stop(broadcast_id: int, now: int) -> int:

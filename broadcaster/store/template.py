@@ -29,6 +29,11 @@ def find(waba_id: str, name: str, language: str) -> Template | None:
     )
 
 
+def change(template_id: int, facts: dict[str, Any]) -> None:
+    """What a callback told about a template."""
+    Template.update(facts).where(Template.id == template_id).execute()
+
+
 def get(template_id: int) -> Template | None:
     return Template.get_or_none(Template.id == template_id)
 

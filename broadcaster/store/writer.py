@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 from broadcaster.store import database
@@ -15,11 +16,24 @@ from broadcaster.store import database
 _MOST_AT_ONCE = 64
 
 
+@dataclass(slots=True)
+class _Job:
+    """A call of the store's, or one row for a function that takes many."""
+
+    future: "Future[Any]"
+    call: Callable[..., Any]
+    row: Any = None
+    is_row: bool = False
+
+    def alone(self) -> Any:
+        return self.call([self.row]) if self.is_row else self.call()
+
+
 class Writer:
     """Runs functions of the store on its own thread and connection."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -33,22 +47,29 @@ class Writer:
     def submit(self, job: Callable[..., Any], *args: Any) -> "Future[Any]":
         """The job's result, once it is durable; or what it raised, with nothing written."""
         future: Future[Any] = Future()
-        self._jobs.put((future, lambda: job(*args)))
+        self._jobs.put(_Job(future, lambda: job(*args)))
+        return future
+
+    def gather(self, function: Callable[[list[Any]], None], row: Any) -> "Future[None]":
+        """Done once `function` got the row, together with all others that wait for the same function,
+        and what it wrote is durable."""
+        future: Future[None] = Future()
+        self._jobs.put(_Job(future, function, row, is_row=True))
         return future
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
             # From here on a caller who gives up waiting cannot take the job back.
-            batch = [(future, job) for future, job in batch if future.set_running_or_notify_cancel()]
+            batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
             try:
                 self._commit_together(batch)
             except BaseException:
                 # Which job it was does not matter: each is tried alone and answers for itself.
-                for future, job in batch:
-                    self._commit_alone(future, job)
+                for job in batch:
+                    self._commit_alone(job)
         database.close()
 
-    def _next_batch(self) -> list[tuple[Future[Any], Callable[[], Any]]] | None:
+    def _next_batch(self) -> list[_Job] | None:
         first = self._jobs.get()
         if first is None:
             return None
@@ -61,17 +82,23 @@ class Writer:
             batch.append(job)
         return batch
 
-    def _commit_together(self, batch: list[tuple[Future[Any], Callable[[], Any]]]) -> None:
+    def _commit_together(self, batch: list[_Job]) -> None:
+        gathered: dict[Callable[..., Any], list[Any]] = {}
+        for job in batch:
+            if job.is_row:
+                gathered.setdefault(job.call, []).append(job.row)
         with database.transaction():
-            results = [job() for _, job in batch]
-        for (future, _), result in zip(batch, results, strict=True):
-            future.set_result(result)
+            results = [None if job.is_row else job.call() for job in batch]
+            for function, rows in gathered.items():
+                function(rows)
+        for job, result in zip(batch, results, strict=True):
+            job.future.set_result(result)
 
-    def _commit_alone(self, future: Future[Any], job: Callable[[], Any]) -> None:
+    def _commit_alone(self, job: _Job) -> None:
         try:
             with database.transaction():
-                result = job()
+                result = job.alone()
         except BaseException as error:
-            future.set_exception(error)
+            job.future.set_exception(error)
         else:
-            future.set_result(result)
+            job.future.set_result(result)

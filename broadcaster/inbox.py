@@ -1,0 +1,131 @@
+"""The door for Meta's callbacks: receipts settle messages, people opt out, templates and numbers change."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from broadcaster import receipts, wire
+from broadcaster.config import Settings
+from broadcaster.models import Channel
+from broadcaster.receipts import Callback, Inbound, NumberNews, TemplateNews
+from broadcaster.store import broadcast as ledger
+from broadcaster.store import channel as channels
+from broadcaster.store import contact, event, receipt, suppression
+from broadcaster.store import template as definitions
+from broadcaster.store.receipt import Came
+
+SENDABLE = "APPROVED"
+
+
+class Letter(NamedTuple):
+    """One callback as it came, and what is known in it."""
+
+    body: str
+    callback: Callback
+
+
+def take(letters: list[Letter], settings: Settings, now: int) -> None:
+    """Keep these callbacks and do what they ask, in the caller's transaction."""
+    receipt.record([Came(letter.body, letter.callback.receipts) for letter in letters], now)
+    for letter in letters:
+        follow(letter.callback, settings, now)
+
+
+def follow(callback: Callback, settings: Settings, now: int) -> None:
+    """Everything a callback says besides receipts."""
+    _opt_outs(callback, settings, now)
+    contact.note_names({said.person: said.name for said in callback.inbound if said.name})
+    for news in callback.templates:
+        _template(news, now)
+    for number in callback.numbers:
+        _number(number, now)
+
+
+def replay(settings: Settings, since: int, now: int) -> int:
+    """Do again what the callbacks kept since a time asked for; doing it twice changes nothing more."""
+    count, after = 0, 0
+    while rows := receipt.page(since, after, 500):
+        for row in rows:
+            callback = receipts.read(wire.loads(row.body.encode()))
+            receipt.apply(callback.receipts, now)
+            follow(callback, settings, now)
+        count, after = count + len(rows), rows[-1].id
+    return count
+
+
+# People
+
+
+def _opt_outs(callback: Callback, settings: Settings, now: int) -> None:
+    words = {_plain(word) for word in settings.stop_words}
+    stops = [said.person for said in callback.inbound if _is_stop(said, words)]
+    _suppress(stops, "stop word", now)
+    for preference in callback.preferences:
+        if preference.stops:
+            _suppress([preference.person], "preference", now)
+        else:
+            tell_opt_out(suppression.remove([preference.person]), False, "preference", now)
+
+
+def _suppress(people: list[str], reason: str, now: int) -> None:
+    if people:
+        tell_opt_out(suppression.add(people, reason, "callback", now), True, reason, now)
+
+
+def tell_opt_out(people: Iterable[str], suppressed: bool, reason: str, now: int) -> None:
+    """One event a person whose mind changed."""
+    told = [{"to": person, "suppressed": suppressed, "reason": reason} for person in people]
+    event.add("optout.changed", told, now)
+
+
+def _is_stop(said: Inbound, words: set[str]) -> bool:
+    return said.said is not None and len(said.said) < 100 and _plain(said.said) in words
+
+
+def _plain(text: str) -> str:
+    """Without case, marks above letters and outer blanks: Iptal is IPTAL, with or without its dot."""
+    apart = unicodedata.normalize("NFKD", text.strip().casefold())
+    return "".join(c for c in apart if not unicodedata.combining(c))
+
+
+# Templates and numbers
+
+
+def _template(news: TemplateNews, now: int) -> None:
+    row = definitions.find(news.waba_id, news.name, news.language)
+    if row is None:
+        return
+    facts = {"status": news.status, "category": news.category, "quality": news.quality}
+    changed = {name: value for name, value in facts.items() if value and value != getattr(row, name)}
+    if not changed:
+        return
+    definitions.change(row.id, changed)
+    if "status" in changed and changed["status"] != SENDABLE:
+        detail = f"Meta set the template {row.name} to {news.status}"
+        ledger.pause_template(row.waba_id, row.name, row.language, detail, now)
+    told = {"name": row.name, "language": row.language, "wabaId": row.waba_id, **changed}
+    event.add("template.updated", [told | {"detail": news.detail}], now)
+
+
+def _number(news: NumberNews, now: int) -> None:
+    for row in channels.all_channels():
+        if row.waba_id == news.waba_id and (news.digits is None or _digits(row) == news.digits):
+            _change_channel(row, news, now)
+
+
+def _change_channel(row: Channel, news: NumberNews, now: int) -> None:
+    changed: dict[str, str] = {}
+    if news.tier and news.tier != row.tier:
+        changed["tier"] = news.tier
+    if news.is_throttle_up and row.throughput != "HIGH":
+        changed["throughput"] = "HIGH"
+    if changed:
+        channels.change(row.id, changed)
+    if news.is_blocked and channels.pause(row.id, "channel", f"Meta: {news.detail}", now):
+        changed["paused"] = "channel"
+    if changed:
+        event.add("channel.updated", [{"channel": row.phone_number_id, **changed}], now)
+
+
+def _digits(row: Channel) -> str:
+    return "".join(c for c in row.display_phone_number or "" if c.isdigit())
