@@ -45,12 +45,16 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The portfolio's allowance; numbers are None for an unlimited tier."""
+    """The portfolio's allowance; numbers are None for an unlimited tier.
+
+    `opens_at` says when a used-up one has room for one more person (epoch ms).
+    """
 
     tier: str
     total: int | None
     available: int | None
     needed: int
+    opens_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def submit(
         "face_data": None if spec.face_data is None else wire.dumps(spec.face_data),
         "action_key": spec.action and spec.action.key,
         "action_value": spec.action and spec.action.value,
+        "on_unknown": spec.on_unknown,
+        "expire_at": spec.expire_at,
     }
     with database.transaction():
         # Asked again under the write lock: the same request may have come twice at once.
@@ -173,16 +179,17 @@ def _progress(
 ) -> Progress:
     tier, nominal = tier_and_pace(channel, settings)
     pace = min(nominal, paces.get(channel.id, nominal))
-    waiting = None if row.finished_at or row.stopped_at else _waiting(row, counts, settings, now)
+    allowance = quota(channel, tier, counts.states["pending"], now)
+    over = row.finished_at or row.stopped_at
     return Progress(
         facts=row,
         channel=channel,
         counts=counts,
-        status=status(row, counts, now),
+        status=status(row, channel, counts, now),
         pace=pace,
-        quota=quota(channel, tier, counts.states["pending"], now),
+        quota=allowance,
         estimated_finish_at=_estimate(row, counts, pace, now),
-        waiting=waiting,
+        waiting=None if over else _waiting(row, channel, counts, allowance, now),
         late=row.started_at is not None and row.started_at - row.due_at > LATE_MS,
     )
 
@@ -193,7 +200,7 @@ def tier_and_pace(channel: Channel, settings: Settings) -> tuple[str, float]:
     return tier, pacing.pace_of(channel.throughput, channel.coexistence, tier, channel.pace_override)
 
 
-def status(row: Broadcast, counts: Counts, now: int) -> str:
+def status(row: Broadcast, channel: Channel, counts: Counts, now: int) -> str:
     """The word for a broadcast, derived from its facts and counts; store.broadcast.page filters alike."""
     if row.stopped_at is not None:
         return "cancelled"
@@ -201,7 +208,7 @@ def status(row: Broadcast, counts: Counts, now: int) -> str:
         if not counts.states["failed"]:
             return "completed"
         return "partial" if counts.states["sent"] else "failed"
-    if row.paused_at is not None:
+    if row.paused_at is not None or (channel.paused_at is not None and row.due_at <= now):
         return "paused"
     if row.started_at is not None:
         return "sending"
@@ -229,19 +236,21 @@ def standing(row: Message) -> str:
     return row.delivery or "sent"
 
 
-def _waiting(row: Broadcast, counts: Counts, settings: Settings, now: int) -> Waiting | None:
+def _waiting(row: Broadcast, channel: Channel, counts: Counts, allowance: Quota, now: int) -> Waiting | None:
     if row.paused_at is not None:
         return Waiting(row.pause_reason or "paused", detail=row.pause_detail)
     if row.due_at > now:
         return Waiting("schedule", until=row.due_at)
     if counts.states["pending"]:
-        return _waiting_to_leave(row, now)
+        return _waiting_to_leave(row, channel, allowance, now)
     if counts.states["unknown"] and not counts.states["sending"]:
         return Waiting("receipts", detail="messages without an answer wait for their receipt")
     return None
 
 
-def _waiting_to_leave(row: Broadcast, now: int) -> Waiting:
+def _waiting_to_leave(row: Broadcast, channel: Channel, allowance: Quota, now: int) -> Waiting:
+    if channel.paused_at is not None:
+        return Waiting(channel.pause_reason or "channel", detail=channel.pause_detail)
     seen = lease.last_beat()
     if seen is None or now - seen > HEARTBEAT_MS:
         return Waiting("channel", detail="no worker is running")
@@ -251,6 +260,9 @@ def _waiting_to_leave(row: Broadcast, now: int) -> Waiting:
     next_at = message.next_waiting(row.id)
     if next_at is not None and next_at > now:
         return Waiting("retry", until=next_at)
+    if allowance.available == 0:
+        told = f"the {allowance.total} different people of {allowance.tier} are reached"
+        return Waiting("quota", until=allowance.opens_at, detail=told)
     return Waiting("pace")
 
 
@@ -260,7 +272,8 @@ def quota(channel: Channel, tier: str, needed: int, now: int) -> Quota:
     if total is None:
         return Quota(tier, None, None, needed)
     reached = message.people_reached(channel.portfolio, now - message.DAY)
-    return Quota(tier, total, max(0, total - reached), needed)
+    opens_at = message.opens_at(channel.portfolio, now) if reached >= total else None
+    return Quota(tier, total, max(0, total - reached), needed, opens_at)
 
 
 def _estimate(row: Broadcast, counts: Counts, pace: float, now: int) -> int | None:
@@ -341,12 +354,34 @@ def pause(public_id: str, settings: Settings, now: int) -> Progress:
 
 
 def resume(public_id: str, bell: Bell, settings: Settings, now: int) -> Progress:
-    """Let a paused broadcast go on, whatever paused it; raises NotFound."""
+    """Let a paused broadcast go on, whatever paused it, its channel included; raises NotFound."""
     row = get(public_id)
     with database.transaction():
-        if ledger.resume(row.id):
+        if ledger.resume(row.id) | channels.resume(row.channel_id):
             bell.ring(row.channel_id, row.due_at if row.due_at > now else None)
     return progress(public_id, settings, now)
+
+
+def retry(public_id: str, code: str | None, bell: Bell, settings: Settings, now: int) -> tuple[Progress, int]:
+    """Send failed messages again, all or those with a code; returns also how many; raises NotFound.
+
+    What may have been delivered (OUTCOME_UNKNOWN) goes only when asked for by that code, and is
+    marked as a possible duplicate.
+    """
+    row = get(public_id)
+    with database.transaction():
+        count = ledger.retry(row.id, code, now)
+        if count:
+            bell.ring(row.channel_id, None)
+    if count:
+        bell.wake(row.channel_id)
+    return progress(public_id, settings, now), count
+
+
+def errors(public_id: str) -> list[tuple[str, str | None, int]]:
+    """A broadcast's failures, of hand-over and of delivery: code, a text of Meta's, how many; raises
+    NotFound."""
+    return message.failures(get(public_id).id)
 
 
 def is_ready(now: int) -> dict[str, bool]:

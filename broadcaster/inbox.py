@@ -1,16 +1,15 @@
 """The door for Meta's callbacks: receipts settle messages, people opt out, templates and numbers change."""
 
 import unicodedata
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from broadcaster import receipts, wire
+from broadcaster import optouts, receipts, wire
 from broadcaster.config import Settings
 from broadcaster.models import Channel
 from broadcaster.receipts import Callback, Inbound, NumberNews, TemplateNews
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channels
-from broadcaster.store import contact, event, receipt, suppression
+from broadcaster.store import contact, event, receipt
 from broadcaster.store import template as definitions
 from broadcaster.store.receipt import Came
 
@@ -59,23 +58,13 @@ def replay(settings: Settings, since: int, now: int) -> int:
 def _opt_outs(callback: Callback, settings: Settings, now: int) -> None:
     words = {_plain(word) for word in settings.stop_words}
     stops = [said.person for said in callback.inbound if _is_stop(said, words)]
-    _suppress(stops, "stop word", now)
+    if stops:
+        optouts.suppress(stops, "stop word", "callback", now)
     for preference in callback.preferences:
         if preference.stops:
-            _suppress([preference.person], "preference", now)
+            optouts.suppress([preference.person], "preference", "callback", now)
         else:
-            tell_opt_out(suppression.remove([preference.person]), False, "preference", now)
-
-
-def _suppress(people: list[str], reason: str, now: int) -> None:
-    if people:
-        tell_opt_out(suppression.add(people, reason, "callback", now), True, reason, now)
-
-
-def tell_opt_out(people: Iterable[str], suppressed: bool, reason: str, now: int) -> None:
-    """One event a person whose mind changed."""
-    told = [{"to": person, "suppressed": suppressed, "reason": reason} for person in people]
-    event.add("optout.changed", told, now)
+            optouts.lift(preference.person, "preference", now)
 
 
 def _is_stop(said: Inbound, words: set[str]) -> bool:

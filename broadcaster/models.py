@@ -148,7 +148,7 @@ class Message(Base):
     delivered_at = BigIntegerField(null=True)
     read_at = BigIntegerField(null=True)
     undelivered_at = BigIntegerField(null=True)
-    resent = BooleanField()
+    resent = BooleanField(default=False)
     pricing = TextField(null=True)
 
 

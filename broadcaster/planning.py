@@ -5,15 +5,16 @@ fills variables, and collects every fault under the names the face's callers kno
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broadcaster import phone, templates, wire
 from broadcaster.errors import Fault, Faults, Invalid, Kind
 from broadcaster.models import Channel
 from broadcaster.store import channel as channels
-from broadcaster.store import contact, conversation
+from broadcaster.store import contact, conversation, suppression
 from broadcaster.store import template as definitions
+from broadcaster.store.claim import SUPPRESSED
 from broadcaster.store.message import Draft
 from broadcaster.templates import Slots, Variables
 
@@ -103,6 +104,8 @@ class Spec:
     may_be_past: bool = False
     metadata: Any = None
     action: Action | None = None
+    on_unknown: str = "fail"
+    expire_at: int | None = None
     names: Names = field(default_factory=Names)
     arrange: Arrange | None = None
     face: str = "own"
@@ -137,6 +140,8 @@ def plan(spec: Spec, faults: Faults, now: int) -> Plan:
         faults.add(spec.names.due_at, "is in the past; leave it out to send now")
     if spec.due_at is not None and spec.due_at > now + FURTHEST_MS:
         faults.add(spec.names.due_at, "is more than a hundred years ahead")
+    if spec.expire_at is not None and spec.expire_at <= max(now, spec.due_at or now):
+        faults.add("expireAt", "must be later than the start")
     entries = spec.recipients
     if entries is not None and not 1 <= len(entries) <= MOST_RECIPIENTS:
         faults.add(spec.names.recipients, f"must have 1 to {MOST_RECIPIENTS} entries, has {len(entries)}")
@@ -200,6 +205,7 @@ class _Template:
     language: str
     slots: Slots
     definition: list[dict[str, Any]]
+    is_marketing: bool
 
 
 class _Drafting:
@@ -227,6 +233,21 @@ class _Drafting:
         )
         for recipient in recipients:
             self._draft(recipient)
+        self._refuse_the_unwilling()
+
+    def _refuse_the_unwilling(self) -> None:
+        """Marketing to people who asked for none fails at once."""
+        unwilling = suppression.among([draft.recipient for draft in self.drafts if draft.is_marketing])
+        self.drafts = (
+            [
+                replace(draft, error_code=SUPPRESSED[0], error_text=SUPPRESSED[1])
+                if draft.is_marketing and draft.recipient in unwilling and not draft.error_code
+                else draft
+                for draft in self.drafts
+            ]
+            if unwilling
+            else self.drafts
+        )
 
     def _draft(self, recipient: Recipient) -> None:
         own, named_by, given = Faults(), *self._named_by(recipient)
@@ -237,13 +258,13 @@ class _Drafting:
         if to is not None and self._is_duplicate(to, at):
             return
         unfit = Faults()
-        content = self._content(recipient, unfit)
+        content, is_marketing = self._content(recipient, unfit)
         causes = [self._judged(own, self.spec.on_bad_number), self._judged(unfit, self.spec.on_invalid)]
         cause = next((fault for fault in causes if fault), None)
         if to is not None and cause is None:
             # An entry that fails alone does not stand for its person: a later one may be right.
             self._first_seen[to] = at
-        self._add(recipient, to or given[:100], content, cause)
+        self._add(recipient, to or given[:100], content, is_marketing, cause)
 
     def _named_by(self, recipient: Recipient) -> tuple[str, str | None]:
         """The field that names the person, and what it says."""
@@ -294,15 +315,15 @@ class _Drafting:
             self.faults.add(at, f"is the same person as {first}", Kind.DUPLICATE)
         return True
 
-    def _content(self, recipient: Recipient, own: Faults) -> str:
-        """Graph's template object for one recipient, as it will be sent."""
+    def _content(self, recipient: Recipient, own: Faults) -> tuple[str, bool]:
+        """Graph's template object for one recipient, as it will be sent, and whether it is marketing."""
         place, names = recipient.content or recipient.where, self.spec.names
         at = wire.under(place, names.own_variables)
         variables = templates.parse_variables(recipient.variables, at, own)
         ref, variables = effective(self.spec.template, self._base, recipient, variables)
         found = self._plain if recipient.template is None else self._lookup(ref, place, own)
         if found is None:
-            return ""
+            return "", False
         if self.spec.arrange:
             variables = self.spec.arrange(found.slots, variables, at, own)
         components = templates.fill(found.slots, variables, at, own, self.notes)
@@ -313,7 +334,7 @@ class _Drafting:
         content: dict[str, Any] = {"name": found.name, "language": {"code": found.language}}
         if components:
             content["components"] = components
-        return wire.dumps(content)
+        return wire.dumps(content), found.is_marketing
 
     def _lookup(self, ref: TemplateRef, place: str, faults: Faults) -> _Template | None:
         """The approved template a request names; each is read once, its faults told everywhere."""
@@ -330,7 +351,9 @@ class _Drafting:
             return None
         return found
 
-    def _add(self, recipient: Recipient, to: str, content: str, cause: Fault | None) -> None:
+    def _add(
+        self, recipient: Recipient, to: str, content: str, is_marketing: bool, cause: Fault | None
+    ) -> None:
         self.drafts.append(
             Draft(
                 recipient=to,
@@ -339,6 +362,7 @@ class _Drafting:
                 metadata=None if recipient.metadata is None else wire.dumps(recipient.metadata),
                 error_code="INVALID_RECIPIENT" if cause else None,
                 error_text=_told(cause, recipient.where) if cause else None,
+                is_marketing=is_marketing,
             )
         )
 
@@ -367,4 +391,4 @@ def _read_template(waba_id: str, name: str, language: str | None) -> _Template |
     slots = templates.slots(definition, row.parameter_format)
     if slots.unsupported:
         return Fault("template", f"the template has parts not served yet: {', '.join(slots.unsupported)}")
-    return _Template(row.name, row.language, slots, definition)
+    return _Template(row.name, row.language, slots, definition, row.category == "MARKETING")

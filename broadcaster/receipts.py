@@ -117,7 +117,13 @@ def _receipt(status: dict[str, Any]) -> Iterator[Receipt]:
     wamid, word = status.get("id"), status.get("status")
     at = _time(status.get("timestamp"))
     word = "read" if word == "played" else word
-    if not isinstance(wamid, str) or not wamid or not isinstance(word, str) or word not in RANKS or at is None:
+    if (
+        not isinstance(wamid, str)
+        or not wamid
+        or not isinstance(word, str)
+        or word not in RANKS
+        or at is None
+    ):
         return
     tag = status.get("biz_opaque_callback_data")
     error = next(_objects(status.get("errors")), {})

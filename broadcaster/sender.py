@@ -29,7 +29,18 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.models import Channel
 from broadcaster.presence import Presence
-from broadcaster.store import broadcast, channel, conversation, database, lease, message
+from broadcaster.store import (
+    broadcast,
+    channel,
+    contact,
+    conversation,
+    database,
+    event,
+    lease,
+    message,
+    receipt,
+)
+from broadcaster.store.claim import PAIR_MS, Claim, Terms, claim
 from broadcaster.store.conversation import Left
 from broadcaster.store.message import Claimed
 from broadcaster.store.writer import Writer
@@ -46,6 +57,11 @@ SWEEP_SECONDS = 0.5
 """Half of the second within which a broadcast that was scheduled a moment ago must start."""
 GATHER_SECONDS = 0.02
 """How long verdicts wait for company before they are written."""
+NEAR_WALL = 5000
+"""New people left in the allowance from which on it is counted at every claim: more than all of a
+portfolio's channels can reach in a second."""
+WALL_SECONDS = 2
+"""Between two looks whether the allowance has opened again, or the tier been raised."""
 _LONGEST_HOLD = 30
 
 logger = log.get(__name__)
@@ -63,6 +79,12 @@ class Line:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     hand: deque[Claimed] = field(default_factory=deque)
     """Claimed ahead, waiting for their place in the window."""
+    tier_size: int | None = None
+    room: int = 0
+    """How many new people the allowance still had when it was last counted, less what we took since."""
+    counted_at: float = 0.0
+    not_before: dict[str, int] = field(default_factory=dict)
+    """People written to in the last seconds, and when they may be again (epoch ms)."""
     claimed: int = 0
     """All that is claimed and not yet settled: in hand, in flight, or waiting to be recorded."""
     idle_until: float = 0.0
@@ -225,9 +247,11 @@ class Sender:
 
     def _look_around(self) -> tuple[list[int], int | None]:
         now = epoch_ms()
-        closed = message.close_unknown(now - self._settings.unknown_window * 1000, now)
+        window = self._settings.unknown_window * 1000
+        closed = message.close_unknown(window, max(message.DAY, window), now)
         if closed:
             broadcast.finish(closed, now)
+        broadcast.expire(now)
         return broadcast.channels_to_wake(now), broadcast.next_due(now)
 
     def _beat(self) -> None:
@@ -288,6 +312,8 @@ class Sender:
             url=f"{self._settings.graph_url}/{self._settings.graph_version}/{row.phone_number_id}/messages",
             headers=self._headers(row),
             window=self._window(channel_id, pace, former, now, left_behind > 0),
+            tier_size=self._tier_size(row),
+            not_before=self._written_to(channel_id, former, now),
             seen=monotonic,
         )
         return line
@@ -312,6 +338,15 @@ class Sender:
 
     def _headers(self, row: Channel) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._vault.unlock(row.access_token)}"}
+
+    def _written_to(self, channel_id: int, former: lease.Former, now: int) -> dict[str, int]:
+        """Whom another worker wrote to a moment ago, if one did."""
+        if now - former.claimed_at > PAIR_MS:
+            return {}
+        return conversation.recent(channel_id, now - PAIR_MS, PAIR_MS)
+
+    def _tier_size(self, row: Channel) -> int | None:
+        return pacing.tier_size(pacing.known_tier(row.tier, self._settings.default_tier))
 
     def _pace(self, row: Channel) -> float:
         tier = pacing.known_tier(row.tier, self._settings.default_tier)
@@ -382,7 +417,7 @@ class Sender:
         now, monotonic = epoch_ms(), time.monotonic()
         row = channel.get(line.channel_id)
         line.headers = self._headers(row)
-        pace = self._pace(row)
+        pace, line.tier_size = self._pace(row), self._tier_size(row)
         if pace != line.window.base:
             line.window.set_pace(pace)
         line.window.recover(monotonic, monotonic - line.seen)
@@ -396,22 +431,42 @@ class Sender:
     async def _claim(self, line: Line) -> bool:
         """Take the next messages in hand; False if the lease is lost or nothing is left to do."""
         room = min(line.window.step, MOST_IN_FLIGHT - line.claimed)
-        batch = await self._write(self._claim_now, line, room)
-        if batch is None:
+        found: Claim | None = await self._write(self._claim_now, line, room)
+        if found is None:
             return False
+        batch = found.messages
         line.turn += 1
         line.claimed += len(batch)
         line.hand.extend(batch)
         if not batch:
             # Something may come back from its flight, or a retry come due; the sweep finds the rest.
-            line.idle_until = time.monotonic() + 0.25
-        return bool(batch or line.claimed)
+            line.idle_until = time.monotonic() + (WALL_SECONDS if found.is_walled else 0.25)
+        return bool(batch or line.claimed or found.is_walled)
 
-    def _claim_now(self, line: Line, room: int) -> list[Claimed] | None:
+    def _claim_now(self, line: Line, room: int) -> Claim | None:
         now = epoch_ms()
-        return message.claim(
-            line.channel_id, self._presence.id, room, line.turn, line.window.current, now, now + LEASE_MS
-        )
+        terms = Terms(line.portfolio, self._allowance(line, now), line.not_before)
+        turn, pace = line.turn, line.window.current
+        found = claim(line.channel_id, self._presence.id, room, turn, pace, terms, now, now + LEASE_MS)
+        if found:
+            line.room -= found.reserved
+            line.not_before = {who: at for who, at in line.not_before.items() if at > now}
+            line.not_before |= {row.recipient: now + PAIR_MS for row in found.messages}
+        return found
+
+    def _allowance(self, line: Line, now: int) -> int | None:
+        """How many new people may be reached now.
+
+        Counting those of 24 h takes milliseconds where they are a hundred thousand, so far from the
+        wall a count serves for a second: nobody else can come near it in that time.
+        """
+        if line.tier_size is None:
+            return None
+        monotonic = time.monotonic()
+        if line.room < NEAR_WALL or monotonic - line.counted_at > 1:
+            line.room = line.tier_size - message.people_reached(line.portfolio, now - message.DAY)
+            line.counted_at = monotonic
+        return max(0, line.room)
 
     def _put_back(self, line: Line) -> None:
         """What is in hand and has not left is pending again: it will be a while until it may leave."""
@@ -522,36 +577,64 @@ class Sender:
 def record(results: list[Result]) -> None:
     """Settle each message as its verdict says, pause what must pause, finish what is done."""
     now = epoch_ms()
-    sent, failed, put_back, lost, reached, left = [], [], [], [], [], []
-    pauses: dict[int, Verdict] = {}
+    sent, failed, put_back, lost, reached, refused, left = [], [], [], [], [], [], []
     for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
         mark = (claimed.id, claimed.attempt, now)
         error = (verdict.code, verdict.text)
         last_try = claimed.tries + 1 >= MOST_TRIES
         if verdict.move is Move.SENT:
             sent.append((*mark, verdict.wamid or "", at))
-            reached.append((line.portfolio, claimed.recipient, at))
             left.append(Left(line.channel_id, claimed.recipient, at, claimed.broadcast_id, claimed.id))
         elif verdict.move is Move.LOST:
             lost.append((*mark, *error))
-            reached.append((line.portfolio, claimed.recipient, at))
         elif verdict.move is Move.FAIL or (verdict.move in (Move.RETRY, Move.PAIR) and last_try):
             failed.append((*mark, *error))
         else:
             put_back.append((*mark, *error, at + _delay(claimed, verdict), _cost(verdict)))
-        if verdict.move is Move.PAUSE:
-            pauses[claimed.broadcast_id] = verdict
+        if verdict.move in (Move.SENT, Move.LOST):
+            reached.append((line.portfolio, claimed.recipient, at))
+        else:
+            refused.append((line.portfolio, claimed.recipient, claimed.claimed_at))
+    # A receipt may have been faster than the answer, and its consequences drawn already.
+    first = message.in_flight([row.message_id for row in left])
     message.sent(sent)
     message.failed(failed)
     message.put_back(put_back)
     message.lost(lost)
+    message.not_reached(refused)
     message.reached(reached)
-    conversation.messages_left(left, now)
-    for broadcast_id, verdict in pauses.items():
-        detail = f"{verdict.code}: {verdict.text}"
-        if broadcast.pause(broadcast_id, verdict.reason or "paused", detail, now):
-            logger.warning("broadcast paused", broadcast=broadcast_id, reason=verdict.reason, detail=detail)
+    conversation.messages_left([row for row in left if row.message_id in first], now)
+    receipt.catch_up([row[3] for row in sent], now)
+    contact.note_wa_ids(_wa_ids(results))
+    _pause(results, now)
     broadcast.finish({r.message.broadcast_id for r in results}, now)
+
+
+def _wa_ids(results: list[Result]) -> list[tuple[str, str]]:
+    """People whom Meta calls by another number than we do."""
+    return [
+        (r.message.recipient, r.verdict.wa_id)
+        for r in results
+        if r.verdict.wa_id and r.message.recipient.startswith("+") and r.verdict.wa_id != r.message.recipient
+    ]
+
+
+def _pause(results: list[Result], now: int) -> None:
+    """Hold what would fail in the same way: the broadcast for its template, else the whole channel."""
+    for verdict, line, claimed in ((r.verdict, r.line, r.message) for r in results):
+        if verdict.move is not Move.PAUSE:
+            continue
+        reason, detail = verdict.reason or "paused", f"{verdict.code}: {verdict.text}"
+        if reason == "template":
+            paused = broadcast.pause(claimed.broadcast_id, reason, detail, now)
+        else:
+            paused = channel.pause(line.channel_id, reason, detail, now)
+            if paused:
+                row = channel.get(line.channel_id)
+                told = {"channel": row.phone_number_id, "paused": reason, "detail": detail}
+                event.add("channel.updated", [told], now)
+        if paused:
+            logger.warning("paused", channel=line.channel_id, reason=reason, detail=detail)
 
 
 def _cost(verdict: Verdict) -> int:

@@ -12,7 +12,7 @@ FLOORS: list[set[str]] = [
     {"errors", "phone", "templates", "pacing", "verdicts", "receipts", "wire"},
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks"},
-    {"planning", "broadcasts", "channels", "access", "inbox"},
+    {"planning", "broadcasts", "channels", "access", "inbox", "optouts"},
     {"http", "api", "dialects", "callbacks"},
     {"app", "server", "recipients_csv", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]

@@ -55,7 +55,7 @@ def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
     sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    claim, put_back = message.claim, message.put_back
+    claim, put_back = sender.claim, message.put_back
 
     def refuse(really: Any) -> Any:
         def called(*args: Any) -> Any:
@@ -67,7 +67,7 @@ def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
 
         return called
 
-    monkeypatch.setattr(message, "claim", refuse(claim))
+    monkeypatch.setattr(sender, "claim", refuse(claim))
     monkeypatch.setattr(message, "put_back", refuse(put_back))
     accept(channel_row, 300)
     sending.start()

@@ -8,6 +8,8 @@ from peewee import IntegrityError
 
 from broadcaster.models import Broadcast, Message
 from broadcaster.store import broadcast, database, lease, message
+from broadcaster.store import claim as claims
+from broadcaster.store.claim import Terms
 from broadcaster.store.message import Draft
 from tests.conftest import NOW, add_channel
 
@@ -29,12 +31,12 @@ def accepted(channel: Any, count: int = 3, **facts: Any) -> Broadcast:
         return broadcast.accept(known | facts, [Draft(f"+90555444{i:04d}", "{}") for i in range(count)], NOW)
 
 
-def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0) -> list[Any]:
+def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0, room: int | None = None) -> list[Any]:
     with database.transaction():
         lease.take(channel.id, OWNER, 80, [], now, now + 10_000)
-        found = message.claim(channel.id, OWNER, limit, turn, 80, now, now + 10_000)
+        found = claims.claim(channel.id, OWNER, limit, turn, 80, Terms("77", room), now, now + 10_000)
     assert found is not None
-    return found
+    return found.messages
 
 
 def states(row: Broadcast) -> dict[str, int]:
@@ -75,7 +77,7 @@ def test_paused_and_stopped_broadcasts_are_not_claimed(channel_row: Any, fact: s
 def test_without_the_lease_nothing_is_claimed(channel_row: Any) -> None:
     accepted(channel_row)
     assert lease.take(channel_row.id, "other", 80, [], NOW, NOW + 10_000) == ("other", 0)
-    assert message.claim(channel_row.id, OWNER, 10, 0, 80, NOW, NOW + 10_000) is None
+    assert claims.claim(channel_row.id, OWNER, 10, 0, 80, Terms("77"), NOW, NOW + 10_000) is None
 
 
 def test_broadcasts_share_a_claim_evenly_and_high_priority_comes_first(channel_row: Any) -> None:
@@ -169,8 +171,8 @@ def test_a_dead_workers_messages_become_unknown(channel_row: Any) -> None:
 def test_unknown_is_closed_when_its_window_has_passed(channel_row: Any) -> None:
     row = accepted(channel_row, 1)
     settle_lost(claim(channel_row)[0])
-    assert message.close_unknown(NOW, NOW + 1) == []
-    assert message.close_unknown(NOW + 1, NOW + 2) == [row.id]
+    assert message.close_unknown(5, 100, NOW + 5) == []
+    assert message.close_unknown(5, 100, NOW + 6) == [row.id]
     assert states(row) == {"failed": 1}
     assert Message.get().error_code == "OUTCOME_UNKNOWN"
 

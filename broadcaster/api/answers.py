@@ -7,10 +7,10 @@ from typing import Any
 
 import falcon
 
-from broadcaster import broadcasts, http, templates, wire
+from broadcaster import broadcasts, http, templates, verdicts, wire
 from broadcaster.broadcasts import Progress, Quota
 from broadcaster.config import Settings
-from broadcaster.models import Channel, Contact, Message, Template
+from broadcaster.models import Channel, Contact, Event, Message, Suppression, Template
 from broadcaster.planning import Plan, is_verified
 from broadcaster.store import contact as contact_rows
 from broadcaster.store import conversation as conversation_rows
@@ -102,7 +102,7 @@ def quota(value: Quota) -> dict[str, Any]:
         "total": value.total,
         "available": value.available,
         "needed": value.needed,
-        "opensAt": None,
+        "opensAt": wire.format_time(value.opens_at),
     }
 
 
@@ -198,6 +198,31 @@ def template(row: Template) -> dict[str, Any]:
 def _place(place: templates.Place) -> dict[str, Any]:
     shown = {"component": place.component, "key": place.key, "type": place.kind, "required": place.required}
     return shown if place.card is None else {"card": place.card, **shown}
+
+
+def failure(code: str, text: str | None, count: int) -> dict[str, Any]:
+    """One kind of failure: Meta's meaning, what to do about it, and how many it hit."""
+    known = verdicts.explain(code)
+    return {"code": code, "count": count, "meaning": known.meaning, "advice": known.advice, "text": text}
+
+
+def suppression(row: Suppression) -> dict[str, Any]:
+    return {
+        "to": row.recipient,
+        "reason": row.reason,
+        "source": row.source,
+        "createdAt": wire.format_time(row.created_at),
+    }
+
+
+def event(row: Event) -> dict[str, Any]:
+    """An event as webhooks get it."""
+    return {
+        "id": row.id,
+        "type": row.type,
+        "timestamp": wire.format_time(row.created_at),
+        "data": wire.loads(row.data.encode()),
+    }
 
 
 def contact(row: Contact) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon
 
-from broadcaster import broadcasts, channels, http, phone, planning, wire
+from broadcaster import broadcasts, channels, http, optouts, phone, planning, wire
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, NotFound
@@ -12,7 +12,9 @@ from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import contact as contact_rows
 from broadcaster.store import conversation as conversation_rows
+from broadcaster.store import event as event_rows
 from broadcaster.store import message as message_rows
+from broadcaster.store import suppression as suppression_rows
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
 
@@ -26,6 +28,11 @@ def add_routes(app: falcon.App, context: http.Context) -> None:
     app.add_route("/v1/broadcasts/{public_id}/stop", Moves(context), suffix="stop")
     app.add_route("/v1/broadcasts/{public_id}/pause", Moves(context), suffix="pause")
     app.add_route("/v1/broadcasts/{public_id}/resume", Moves(context), suffix="resume")
+    app.add_route("/v1/broadcasts/{public_id}/retry", Moves(context), suffix="retry")
+    app.add_route("/v1/broadcasts/{public_id}/errors", Errors(context))
+    app.add_route("/v1/suppressions", Suppressions(context))
+    app.add_route("/v1/suppressions/{person}", Suppressions(context), suffix="one")
+    app.add_route("/v1/events", Events(context))
     app.add_route("/v1/messages/{reference:path}", Message(context))
     app.add_route("/v1/channels", Channels(context))
     app.add_route("/v1/channels/{phone_number_id}", Channels(context), suffix="one")
@@ -129,12 +136,28 @@ class Moves(_Resource):
         now = self._allowed(request)
         http.answer(response, answers.broadcast(broadcasts.resume(public_id, self.bell, self.settings, now)))
 
+    def on_post_retry(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "broadcasts:write")
+        query = http.Query(request, ("code",))
+        query.check()
+        progress, count = broadcasts.retry(public_id, query.text("code"), self.bell, self.settings, now)
+        http.answer(response, answers.broadcast(progress) | {"retried": count})
+
     @staticmethod
     def _allowed(request: falcon.Request) -> int:
         now = epoch_ms()
         http.caller(request, now, "broadcasts:write")
         http.Query(request, ()).check()
         return now
+
+
+class Errors(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
+        http.caller(request, epoch_ms(), "broadcasts:read")
+        http.Query(request, ()).check()
+        data = [answers.failure(*row) for row in broadcasts.errors(public_id)]
+        http.answer(response, {"data": data, "next": None})
 
 
 class Message(_Resource):
@@ -170,6 +193,54 @@ class Templates(_Resource):
         found = template_rows.page(waba_id, name, after, limit + 1)
         following = str(found[limit - 1].id) if len(found) > limit else None
         http.answer(response, {"data": [answers.template(row) for row in found[:limit]], "next": following})
+
+
+class Suppressions(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        http.caller(request, epoch_ms(), "broadcasts:read")
+        query = http.Query(request, ("to", "after", "limit"))
+        limit = query.integer("limit", 100, 1, 1000)
+        to, after = _person(query), query.text("after") or ""
+        query.check()
+        if to is not None:
+            one = suppression_rows.find(to)
+            data = [answers.suppression(one)] if one else []
+            http.answer(response, {"data": data, "next": None})
+            return
+        found = suppression_rows.page(after, limit + 1)
+        following = found[limit - 1].recipient if len(found) > limit else None
+        data = [answers.suppression(row) for row in found[:limit]]
+        http.answer(response, {"data": data, "next": following})
+
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "broadcasts:write")
+        http.Query(request, ()).check()
+        faults = Faults()
+        people = shapes.people(http.json_object(http.body(request), faults), faults)
+        new = optouts.suppress(people.to, people.reason, "api", now)
+        http.answer(response, {"added": len(new), "known": len(set(people.to)) - len(new)}, 201)
+
+    def on_delete_one(self, request: falcon.Request, response: falcon.Response, person: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "broadcasts:write")
+        http.Query(request, ()).check()
+        if not optouts.lift(person, "api", now):
+            raise NotFound(f'"{person[:40]}" is not suppressed')
+        response.status = 204
+
+
+class Events(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        http.caller(request, epoch_ms(), "webhooks:manage", "broadcasts:read")
+        query = http.Query(request, ("after", "limit", "type"))
+        after = query.integer("after", 0, 0, _LARGEST_ID)
+        limit = query.integer("limit", 100, 1, 1000)
+        kind = query.one_of("type", event_rows.TYPES)
+        query.check()
+        found = event_rows.page(kind, after, limit + 1)
+        following = str(found[limit - 1].id) if len(found) > limit else None
+        http.answer(response, {"data": [answers.event(row) for row in found[:limit]], "next": following})
 
 
 class Contacts(_Resource):

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from broadcaster import broadcasts, http, wire
-from broadcaster.errors import Faults
+from broadcaster import broadcasts, http, phone, wire
+from broadcaster.errors import Faults, Invalid
 from broadcaster.planning import Action, Recipient, Spec, TemplateRef
 
 DEEPEST_VARIABLES = 16
@@ -51,6 +51,8 @@ class BroadcastShape(_Shape):
     priority: Literal["normal", "high"] = "normal"
     onDuplicate: Literal["drop", "reject", "allow"] = "drop"
     onInvalid: Literal["reject", "fail"] = "reject"
+    onUnknown: Literal["fail", "hold", "resend"] = "fail"
+    expireAt: str | None = None
     action: ActionShape | None = None
     metadata: dict[str, Any] | None = None
 
@@ -74,7 +76,28 @@ def spec(document: dict[str, Any], faults: Faults) -> Spec:
         on_bad_number=shape.onInvalid,
         action=Action(shape.action.key, shape.action.value) if shape.action else None,
         metadata=shape.metadata,
+        on_unknown=shape.onUnknown or "fail",
+        expire_at=http.time_of(shape.expireAt, "expireAt", faults),
     )
+
+
+class PeopleShape(_Shape):
+    to: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = "by hand"
+
+
+def people(document: dict[str, Any], faults: Faults) -> PeopleShape:
+    """People to suppress, as E.164 or user ids; raises Invalid with every number that is none."""
+    shape = http.valid(PeopleShape, document, faults)
+    numbers = []
+    for i, given in enumerate(shape.to):
+        try:
+            numbers.append(phone.recipient(given))
+        except ValueError as error:
+            faults.add(f"to[{i}]", str(error))
+    if faults:
+        raise Invalid(faults)
+    return PeopleShape(to=numbers, reason=shape.reason)
 
 
 def _one(where: str, entry: Any, faults: Faults) -> Recipient:

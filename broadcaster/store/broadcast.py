@@ -7,17 +7,65 @@ from typing import Any
 from peewee import fn
 
 from broadcaster.models import Broadcast, Channel, Idempotency, Installation, Lease, Message
-from broadcaster.store import database, message
+from broadcaster.store import database, event, message
 
 STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
 
 
 def accept(facts: dict[str, Any], drafts: Iterable[message.Draft], now: int) -> Broadcast:
     """Store a broadcast and all its messages; the caller's transaction makes it one."""
-    broadcast = Broadcast.create(created_at=now, **facts)
+    broadcast = Broadcast.create(created_at=now, **{"on_unknown": "fail", "face": "own", **facts})
     message.insert(broadcast.id, drafts, broadcast.due_at, now)
     finish([broadcast.id], now)
     return Broadcast.get_by_id(broadcast.id)
+
+
+def note_start(broadcast_ids: Iterable[int], now: int) -> None:
+    """These have begun to send; those that had before keep their time."""
+    query = Broadcast.update(started_at=now).where(
+        Broadcast.id.in_(list(broadcast_ids)) & Broadcast.started_at.is_null()
+    )
+    started = [row_id for (row_id,) in database.tuples(query.returning(Broadcast.id))]
+    tell("broadcast.started", started, now)
+
+
+def expire(now: int) -> list[int]:
+    """Cancel what has not left of broadcasts whose time has run out; returns these."""
+    query = Broadcast.select(Broadcast.id).where(
+        (Broadcast.expire_at <= now) & Broadcast.finished_at.is_null() & message.waiting(Broadcast.id)
+    )
+    ids = [row_id for (row_id,) in database.tuples(query)]
+    if ids:
+        message.expired(ids, now)
+        finish(ids, now)
+    return ids
+
+
+def tell(type: str, broadcast_ids: list[int], now: int) -> None:
+    """One event for each of these broadcasts."""
+    if not broadcast_ids:
+        return
+    counted = message.counts(broadcast_ids)
+    told = []
+    for row in Broadcast.select().where(Broadcast.id.in_(broadcast_ids)):
+        states = counted[row.id].states
+        told.append(
+            {
+                "broadcast": row.public_id,
+                "title": row.title,
+                "channel": Channel.get_by_id(row.channel_id).phone_number_id,
+                "reason": row.pause_reason,
+                "detail": row.pause_detail,
+                "stats": {
+                    "pending": counted[row.id].open,
+                    "success": states["sent"],
+                    "failed": states["failed"],
+                    "cancelled": states["cancelled"],
+                    "total": counted[row.id].total,
+                },
+            }
+        )
+    event.add(type, told, now)
 
 
 def stop(broadcast_id: int, now: int) -> Broadcast:
@@ -43,7 +91,10 @@ def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
         & Broadcast.stopped_at.is_null()
         & Broadcast.finished_at.is_null()
     )
-    return query.execute() == 1
+    paused = query.execute() == 1
+    if paused:
+        tell("broadcast.paused", [broadcast_id], now)
+    return paused
 
 
 def pause_template(waba_id: str, name: str, language: str, detail: str, now: int) -> int:
@@ -64,6 +115,17 @@ def resume(broadcast_id: int) -> bool:
     return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
 
 
+def retry(broadcast_id: int, code: str | None, now: int) -> int:
+    """Open a broadcast again for its failed messages; returns how many; none of one that was stopped."""
+    row = Broadcast.get_by_id(broadcast_id)
+    if row.stopped_at is not None:
+        return 0
+    count = message.retry(broadcast_id, code, now)
+    if count:
+        Broadcast.update(finished_at=None).where(Broadcast.id == broadcast_id).execute()
+    return count
+
+
 def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
     """Note the end of those in which no message is pending, sending or unknown; returns them."""
     query = (
@@ -75,7 +137,9 @@ def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
         )
         .returning(Broadcast.id)
     )
-    return [broadcast_id for (broadcast_id,) in database.tuples(query)]
+    finished = [broadcast_id for (broadcast_id,) in database.tuples(query)]
+    tell("broadcast.finished", finished, now)
+    return finished
 
 
 def find(public_id: str) -> Broadcast | None:
@@ -99,7 +163,11 @@ def page(status: str | None, before: int | None, limit: int, now: int) -> list[B
 def _has_status(status: str, now: int) -> Any:
     """The same derivation as broadcasts.status(), as a condition."""
     stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
-    paused, started = Broadcast.paused_at.is_null(False), Broadcast.started_at.is_null(False)
+    held = fn.EXISTS(
+        Channel.select(1).where((Channel.id == Broadcast.channel_id) & Channel.paused_at.is_null(False))
+    )
+    paused = Broadcast.paused_at.is_null(False) | (held & (Broadcast.due_at <= now))
+    started = Broadcast.started_at.is_null(False)
     some_failed, some_sent = _some("failed"), _some("sent")
     ended, going = ~stopped & finished, ~stopped & ~finished
     return {
@@ -180,7 +248,10 @@ def channels_to_wake(now: int) -> list[int]:
     )
     query = (
         Broadcast.select(Broadcast.channel_id)
-        .where(Broadcast.finished_at.is_null() & ((sendable & due) | left_behind))
+        .join(Channel, on=(Channel.id == Broadcast.channel_id))
+        .where(
+            Broadcast.finished_at.is_null() & ((Channel.paused_at.is_null() & sendable & due) | left_behind)
+        )
         .distinct()
     )
     return [channel_id for (channel_id,) in database.tuples(query)]

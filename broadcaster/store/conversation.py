@@ -76,6 +76,16 @@ def _assign(broadcast: Broadcast, rows: list[Left], now: int) -> None:
     event.add("conversation.assigned", told, now)
 
 
+def recent(channel_id: int, since: int, pause: int) -> dict[str, int]:
+    """Who was written to on a channel since a time, and when they may be again."""
+    query = (
+        Conversation.select(Contact.recipient, Conversation.last_sent_at)
+        .join(Contact, on=(Contact.id == Conversation.contact_id))
+        .where((Conversation.channel_id == channel_id) & (Conversation.last_sent_at > since))
+    )
+    return {recipient: at + pause for recipient, at in database.tuples(query)}
+
+
 def people(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
     """The channel and the person of each known conversation."""
     wanted = database.numbers(public_ids, PREFIX)

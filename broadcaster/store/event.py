@@ -1,14 +1,42 @@
-"""Events: what others may want to know, stored with the change it tells of."""
+"""Events: what others may want to know, stored with the change it tells of (an outbox)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from broadcaster import wire
-from broadcaster.models import Event
+from broadcaster.models import Event, EventDelivery, Webhook
 from broadcaster.store import database
+
+MESSAGE_TYPES = ("message.sent", "message.delivered", "message.read", "message.failed")
+TYPES = (
+    "broadcast.started", "broadcast.paused", "broadcast.finished", *MESSAGE_TYPES, "conversation.assigned",
+    "template.updated", "channel.updated", "optout.changed",
+)  # fmt: skip
 
 
 def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
-    """Record one event a document; the caller's transaction makes it true together with the change."""
-    rows = [(type, now, wire.dumps(document)) for document in documents]
-    database.insert_rows(Event, ("type", "created_at", "data"), rows)
+    """Record one event a document, and a delivery for each webhook that asked for its type; the
+    caller's transaction makes them true together with the change."""
+    if not documents:
+        return
+    listeners = listening(type)
+    for document in documents:
+        row = Event.create(type=type, created_at=now, data=wire.dumps(document))
+        deliveries = [(webhook_id, row.id, "pending", 0, now) for webhook_id in listeners]
+        database.insert_rows(
+            EventDelivery, ("webhook_id", "event_id", "state", "attempts", "next_at"), deliveries
+        )
+
+
+def listening(type: str) -> list[int]:
+    """The webhooks that want to be told of a type."""
+    query = Webhook.select(Webhook.id, Webhook.types).where(Webhook.disabled_at.is_null())
+    return [row_id for row_id, types in database.tuples(query) if type in types.split()]
+
+
+def page(type: str | None, after: int, limit: int) -> list[Event]:
+    """Events after an id, of one type if given."""
+    query = Event.select().where(Event.id > after)
+    if type is not None:
+        query = query.where(Event.type == type)
+    return list(query.order_by(Event.id).limit(limit))

@@ -11,13 +11,15 @@ from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import Value, fn
 
 from broadcaster import wire
 from broadcaster.models import Broadcast, Message, Reached
 from broadcaster.receipts import Receipt, Standing, settle
-from broadcaster.store import database, lease
+from broadcaster.store import database
 
+MAYBE = "OUTCOME_UNKNOWN"
+"""The code of what was given up without knowing whether it was delivered."""
 OPEN = ("pending", "sending", "unknown")
 STATES = ("pending", "sending", "sent", "failed", "unknown", "cancelled")
 DELIVERIES = ("sent", "delivered", "read", "failed")
@@ -33,6 +35,7 @@ class Claimed(NamedTuple):
     broadcast_id: int
     recipient: str
     content: str
+    claimed_at: int
 
 
 class Counts(NamedTuple):
@@ -74,6 +77,7 @@ class Draft:
     metadata: str | None = None
     error_code: str | None = None
     error_text: str | None = None
+    is_marketing: bool = False
 
 
 _COLUMNS = (
@@ -96,57 +100,24 @@ def insert(broadcast_id: int, drafts: Iterable[Draft], due_at: int, now: int) ->
     database.insert_rows(Message, _COLUMNS, rows)
 
 
-def claim(
-    channel_id: int, owner: str, limit: int, turn: int, pace: float, now: int, until: int
-) -> list[Claimed] | None:
-    """pending -> sending, for at most `limit` messages of the channel that are due.
+def due(
+    broadcast_id: int, limit: int, portfolio: str, room: int | None, now: int
+) -> list[tuple[Claimed, bool]]:
+    """Messages of a broadcast that may leave now, and whether their people cost no allowance.
 
-    High priority goes first; broadcasts of one priority share evenly, beginning with the
-    `turn`-th. Renews the lease until `until`; None if another worker holds it by now.
+    `room` is how many people may be reached who were not in the last 24 h, None for any number.
     """
-    if not lease.renew(channel_id, owner, pace, until):
-        return None
-    claimed: list[Claimed] = []
-    for broadcasts in _active(channel_id, now) if limit else ():
-        first = turn % len(broadcasts)
-        for place, broadcast_id in enumerate(broadcasts[first:] + broadcasts[:first]):
-            share = -(-(limit - len(claimed)) // (len(broadcasts) - place))
-            if share > 0:
-                claimed += _claim_of(broadcast_id, share, now)
-    if claimed:
-        lease.note_claim(channel_id, now)
-        started = Broadcast.update(started_at=now).where(
-            Broadcast.id.in_({c.broadcast_id for c in claimed}) & Broadcast.started_at.is_null()
+    known = fn.EXISTS(
+        Reached.select(1).where(
+            (Reached.portfolio == portfolio)
+            & (Reached.recipient == Message.recipient)
+            & (Reached.at > now - DAY)
         )
-        started.execute()
-    return claimed
-
-
-def _active(channel_id: int, now: int) -> list[list[int]]:
-    """Ids of the channel's broadcasts that may send, grouped by priority, highest first."""
-    query = (
-        Broadcast.select(Broadcast.priority, Broadcast.id)
-        .where(
-            (Broadcast.channel_id == channel_id)
-            & Broadcast.finished_at.is_null()
-            & Broadcast.paused_at.is_null()
-            & Broadcast.stopped_at.is_null()
-            & (Broadcast.due_at <= now)
-        )
-        .order_by(Broadcast.priority.desc(), Broadcast.id)
     )
-    groups: dict[int, list[int]] = {}
-    for priority, broadcast_id in database.tuples(query):
-        groups.setdefault(priority, []).append(broadcast_id)
-    return list(groups.values())
-
-
-def _claim_of(broadcast_id: int, limit: int, now: int) -> list[Claimed]:
-    # Two statements under the write lock, which every transaction of ours opens with.
-    due = (
+    query = (
         Message.select(
             Message.id, Message.attempt + 1, Message.tries, Message.broadcast_id, Message.recipient,
-            Message.content,
+            Message.content, Value(1) if room is None else known,
         )
         .where(
             (Message.broadcast_id == broadcast_id) & (Message.state == "pending") & (Message.next_at <= now)
@@ -154,16 +125,60 @@ def _claim_of(broadcast_id: int, limit: int, now: int) -> list[Claimed]:
         .order_by(Message.next_at, Message.id)
         .limit(limit)
     )  # fmt: skip
-    claimed = [Claimed(*row) for row in database.fetch_at_once(due)]
+    rows = _within(room, database.fetch_at_once(query if room != 0 else query.where(known)), now)
+    if room and len(rows) < limit:
+        # The allowance ended among these: people who cost nothing may stand further behind.
+        taken = [row.id for row, _ in rows]
+        more = query.where(known & Message.id.not_in(taken)).limit(limit - len(rows))
+        rows += _within(0, database.fetch_at_once(more), now)
+    return rows
+
+
+def _within(room: int | None, rows: list[list[Any]], now: int) -> list[tuple[Claimed, bool]]:
+    """The rows that fit the allowance; a person new to it who is met twice costs one."""
+    kept: list[tuple[Claimed, bool]] = []
+    met: set[str] = set()
+    for row_id, attempt, tries, broadcast_id, recipient, content, is_known in rows:
+        row = Claimed(row_id, attempt, tries, broadcast_id, recipient, content, now)
+        known = bool(is_known) or row.recipient in met
+        if known or room is None or len(met) < room:
+            if not known:
+                met.add(row.recipient)
+            kept.append((row, known))
+    return kept
+
+
+def claimed(rows: Sequence[Claimed]) -> None:
+    """pending -> sending."""
     moved = database.change_rows(
-        "UPDATE message SET state = 'sending', attempt = v.attempt, claimed_at = v.now FROM v"
+        "UPDATE message SET state = 'sending', attempt = v.attempt, claimed_at = v.claimed_at FROM v"
         " WHERE message.id = v.id AND message.state = 'pending'",
-        ("id", "attempt", "now"),
-        [(c.id, c.attempt, now) for c in claimed],
+        ("id", "attempt", "claimed_at"),
+        [(row.id, row.attempt, row.claimed_at) for row in rows],
     )
-    if moved != len(claimed):
-        raise RuntimeError(f"claimed {len(claimed)} messages, {moved} moved: is the write lock held?")
-    return claimed
+    if moved != len(rows):
+        raise RuntimeError(f"claimed {len(rows)} messages, {moved} moved: is the write lock held?")
+
+
+def refused(ids: Sequence[int], code: str, text: str, now: int) -> int:
+    """pending -> failed, by ourselves: it never left."""
+    query = Message.update(state="failed", error_code=code, error_text=text, settled_at=now)
+    return query.where(Message.id.in_(ids) & (Message.state == "pending")).execute()
+
+
+def postponed(message_id: int, next_at: int) -> None:
+    """pending -> pending, not before a later time."""
+    query = Message.update(next_at=next_at)
+    query.where((Message.id == message_id) & (Message.state == "pending")).execute()
+
+
+def expired(broadcast_ids: Iterable[int], now: int) -> int:
+    """pending -> cancelled (EXPIRED), all of broadcasts whose time has run out."""
+    query = Message.update(
+        state="cancelled", error_code="EXPIRED", error_text="its time had run out", settled_at=now
+    )
+    ids = list(broadcast_ids)
+    return query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")).execute()
 
 
 def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
@@ -244,19 +259,59 @@ def lost_by_the_dead(channel_id: int, now: int) -> int:
     return lost(rows)
 
 
-def close_unknown(claimed_before: int, now: int) -> list[int]:
-    """unknown -> failed (OUTCOME_UNKNOWN), for messages claimed before a time; returns their broadcasts."""
-    query = (
-        Message.update(
-            state="failed",
-            error_code="OUTCOME_UNKNOWN",
-            error_text="no answer and no receipt came; it may have been delivered",
-            settled_at=now,
+def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
+    """unknown -> failed (OUTCOME_UNKNOWN), or -> pending again where the broadcast asks for it.
+
+    After `window` milliseconds without a receipt although receipts for later messages of the channel
+    came, or none ever comes to this installation; after `hard_limit` in any case. Broadcasts that
+    hold keep theirs. Returns the broadcasts concerned.
+    """
+    rows = [
+        row
+        for row in _overdue(now - window)
+        if (row.claimed_at or 0) < now - hard_limit or _silence_means_something(row)
+    ]
+    policies = dict(
+        database.tuples(
+            Broadcast.select(Broadcast.id, Broadcast.on_unknown).where(
+                Broadcast.id.in_({row.broadcast_id for row in rows})
+            )
         )
-        .where((Message.state == "unknown") & (Message.claimed_at < claimed_before))
-        .returning(Message.broadcast_id)
     )
-    return sorted({broadcast_id for (broadcast_id,) in database.tuples(query)})
+    again = [row.id for row in rows if policies[row.broadcast_id] == "resend"]
+    closed = [row.id for row in rows if policies[row.broadcast_id] == "fail"]
+    Message.update(state="pending", resent=True, next_at=now, settled_at=now).where(
+        Message.id.in_(again) & (Message.state == "unknown")
+    ).execute()
+    Message.update(
+        state="failed",
+        error_code=MAYBE,
+        error_text="no answer and no receipt came; it may have been delivered",
+        settled_at=now,
+    ).where(Message.id.in_(closed) & (Message.state == "unknown")).execute()
+    return sorted({row.broadcast_id for row in rows if policies[row.broadcast_id] != "hold"})
+
+
+def _overdue(claimed_before: int) -> list[Message]:
+    held = Broadcast.select(Broadcast.id).where(Broadcast.on_unknown == "hold")
+    query = Message.select(Message.id, Message.broadcast_id, Message.claimed_at).where(
+        (Message.state == "unknown")
+        & (Message.claimed_at < claimed_before)
+        & Message.broadcast_id.not_in(held)
+    )
+    return list(query.limit(1000))
+
+
+def _silence_means_something(row: Message) -> bool:
+    """Whether receipts came for messages the channel sent later, or never came at all."""
+    told = Message.delivery.is_null(False)
+    siblings = Broadcast.select(Broadcast.id).where(
+        Broadcast.channel_id == Broadcast.select(Broadcast.channel_id).where(Broadcast.id == row.broadcast_id)
+    )
+    later = Message.select(1).where(
+        told & Message.broadcast_id.in_(siblings) & (Message.claimed_at > row.claimed_at)
+    )
+    return bool(later.exists()) or not Message.select(1).where(told).exists()
 
 
 class Matched(NamedTuple):
@@ -314,9 +369,7 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
 
 
 def _rows(ids: Sequence[int]) -> list[Message]:
-    return [
-        row for part in database.parts(ids, 1000) for row in Message.select().where(Message.id.in_(part))
-    ]
+    return [row for part in database.parts(ids, 1000) for row in Message.select().where(Message.id.in_(part))]
 
 
 def stop(broadcast_id: int, now: int) -> int:
@@ -334,6 +387,33 @@ def reached(rows: Sequence[tuple[str, str, int]]) -> None:
         list(newest.values()),
         "ON CONFLICT (portfolio, recipient) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
     )
+
+
+def not_reached(rows: Sequence[tuple[str, str, int]]) -> None:
+    """Give back what a claim reserved for messages that were certainly refused.
+
+    Rows are (portfolio, recipient, claimed_at); whoever was reached at another time stays so.
+    """
+    database.change_rows(
+        "DELETE FROM reached WHERE (portfolio, recipient, at) IN (SELECT portfolio, recipient, at FROM v)",
+        ("portfolio", "recipient", "at"),
+        rows,
+    )
+
+
+def opens_at(portfolio: str, now: int) -> int | None:
+    """When the first person reached within 24 h counts no more."""
+    query = Reached.select(fn.MIN(Reached.at)).where(
+        (Reached.portfolio == portfolio) & (Reached.at > now - DAY)
+    )
+    oldest: int | None = query.scalar()
+    return None if oldest is None else oldest + DAY
+
+
+def in_flight(ids: Sequence[int]) -> set[int]:
+    """Which of these have not been settled as sent."""
+    query = Message.select(Message.id).where(Message.id.in_(ids) & Message.state.in_(("sending", "unknown")))
+    return {row_id for (row_id,) in database.tuples(query)}
 
 
 def people_reached(portfolio: str, since: int) -> int:
@@ -412,6 +492,49 @@ def find(reference: str) -> Message | None:
         return Message.get_or_none(Message.id == int(reference))
     query = Message.select().where(Message.wamid == reference)
     return query.order_by(Message.id.desc()).first()
+
+
+def retry(broadcast_id: int, code: str | None, now: int) -> int:
+    """failed, or sent and undelivered -> pending, as if it had not been tried; all of a broadcast or
+    those with a code.
+
+    What may have been delivered goes only by its own code, and is marked as a possible duplicate;
+    what was no person at all never goes.
+    """
+    failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
+    wanted = Message.error_code.not_in((MAYBE, "SUPPRESSED")) if code is None else Message.error_code == code
+    query = Message.update(
+        state="pending",
+        delivery=None,
+        undelivered_at=None,
+        wamid=None,
+        sent_at=None,
+        tries=0,
+        next_at=now,
+        resent=Message.resent | (Message.error_code == MAYBE),
+    )
+    return query.where(
+        (Message.broadcast_id == broadcast_id) & failed & wanted & (Message.error_code != "INVALID_RECIPIENT")
+    ).execute()
+
+
+def failures(broadcast_id: int) -> list[tuple[str, str | None, int]]:
+    """Codes of what failed, of hand-over or by receipt, with one of their texts and their number."""
+    failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
+    query = (
+        Message.select(Message.error_code, fn.MAX(Message.error_text), fn.COUNT(Message.id))
+        .where((Message.broadcast_id == broadcast_id) & failed)
+        .group_by(Message.error_code)
+        .order_by(fn.COUNT(Message.id).desc(), Message.error_code)
+    )
+    return [(code or "UNDELIVERED", text, count) for code, text, count in database.tuples(query)]
+
+
+def waiting(broadcast_id: Any) -> Any:
+    """A condition: the broadcast has a message that has not left."""
+    return fn.EXISTS(
+        Message.select(1).where((Message.broadcast_id == broadcast_id) & (Message.state == "pending"))
+    )
 
 
 def unfinished(broadcast_id: Any) -> Any:
