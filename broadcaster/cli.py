@@ -143,7 +143,16 @@ def worker() -> None:
     type=click.File("rb"),
     help="A JSON list of more templates, as Graph's message_templates shows them.",
 )
-def sandbox(port: int, latency: int, throughput: float, templates: IO[bytes] | None) -> None:
+@click.option("--callbacks", metavar="URL", help="Send signed receipts there.")
+@click.option("--app-secret", default="sandbox", show_default=True, help="What receipts are signed with.")
+def sandbox(
+    port: int,
+    latency: int,
+    throughput: float,
+    templates: IO[bytes] | None,
+    callbacks: str | None,
+    app_secret: str,
+) -> None:
     """Run a local stand-in for Meta's Graph API, to try everything without an account.
 
     Example: broadcaster sandbox --port 8090 --latency 100
@@ -153,7 +162,7 @@ def sandbox(port: int, latency: int, throughput: float, templates: IO[bytes] | N
     more = wire.loads(templates.read()) if templates else []
     if not isinstance(more, list) or not all(isinstance(row, dict) and "components" in row for row in more):
         raise click.UsageError("--templates must be a JSON list of templates with components")
-    serve("127.0.0.1", port, latency / 1000, throughput, more)
+    serve("127.0.0.1", port, latency / 1000, throughput, more, callbacks, app_secret)
 
 
 @cli.command()

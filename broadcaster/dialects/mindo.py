@@ -239,8 +239,10 @@ class Send(_Resource):
 
 
 def _is_refused(row: Message) -> bool:
-    """Whether a withdrawn message had been answered with what holds its broadcast back."""
-    return row.error_code is not None and ledger.get(row.broadcast_id).paused_at is not None
+    """Whether a withdrawn message had been answered with what holds its broadcast or channel back."""
+    broadcast = ledger.get(row.broadcast_id)
+    is_held = broadcast.paused_at or channel_rows.get(broadcast.channel_id).paused_at
+    return row.error_code is not None and is_held is not None
 
 
 def _answer_refused(response: falcon.Response, row: Message) -> None:

@@ -29,7 +29,17 @@ The last four digits of a recipient choose the outcome; all others are accepted:
 9011   132015, the template is paused
 9012   100, a parameter is invalid
 9013   HTTP 502 with an HTML page and nothing accepted
+9201   accepted; receipts: sent
+9202   accepted; receipts: sent, delivered
+9203   accepted; receipts: sent, then failed with 131026
+9204   accepted; receipt: failed with 131049
+9205   accepted; all receipts twice and in any order
+9206   accepted; all receipts before the answer
+9207   accepted; no receipt ever comes
+9208   accepted, but neither answer nor receipt comes
 =====  ========================================================================
+
+Receipts (sent, delivered, read where nothing else is said) go to ``--callbacks URL``.
 
 A token that begins with ``expired`` is refused with 190 everywhere.
 

@@ -13,6 +13,11 @@ class Outcome:
     once: bool = False
     answer: str = "plain"
     """plain, close, hang, garbage or page"""
+    receipts: tuple[str, ...] = ("sent", "delivered", "read")
+    """What becomes of an accepted one, told by callback; `failed:<code>` fails it."""
+    doubled: bool = False
+    early: bool = False
+    """The receipts are sent before the answer."""
 
 
 ACCEPT = Outcome()
@@ -31,6 +36,14 @@ BY_LAST_DIGITS = {
     "9011": Outcome(132015, "the template is paused"),
     "9012": Outcome(100, "a parameter is invalid"),
     "9013": Outcome(answer="page"),
+    "9201": Outcome(receipts=("sent",)),
+    "9202": Outcome(receipts=("sent", "delivered")),
+    "9203": Outcome(receipts=("sent", "failed:131026")),
+    "9204": Outcome(receipts=("failed:131049",)),
+    "9205": Outcome(doubled=True),
+    "9206": Outcome(early=True),
+    "9207": Outcome(receipts=()),
+    "9208": Outcome(answer="close", receipts=()),
 }
 
 

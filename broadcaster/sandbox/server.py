@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from broadcaster.sandbox.callbacks import Receipts
 from broadcaster.sandbox.check import Refused, check_envelope, check_template
 from broadcaster.sandbox.outcomes import Outcome, choose
 
@@ -25,6 +26,8 @@ _NUMBERS: dict[str, dict[str, Any]] = {
     "100000000000005": {"throughput": "STANDARD", "tier": "TIER_250", "unverified": True},
 }
 _HANG_SECONDS = 120
+_EARLY_SECONDS = 1
+"""How much later than its receipts an answer comes where they are to be early."""
 
 
 class Report:
@@ -77,9 +80,11 @@ class Sandbox:
     """One stand-in: its templates, its limit, and what it has seen."""
 
     def __init__(self, latency: float, throughput: float, more_templates: list[dict[str, Any]]):
+        """Must be made on a running loop."""
         self.latency = latency
         self.throughput = throughput
         self.report = Report()
+        self.receipts = Receipts()
         self._had_once: set[str] = set()
         rows = json.loads(Path(__file__).with_name("templates.json").read_text()) + more_templates
         self.templates = [
@@ -91,6 +96,10 @@ class Sandbox:
         parts = request.path.strip("/").split("/")
         if parts == ["sandbox", "report"]:
             return self._tell(request)
+        if parts == ["sandbox", "callbacks"] and request.method == "POST":
+            asked = await request.json()
+            self.receipts.listen(asked.get("url"), asked.get("secret", ""))
+            return web.json_response({"url": self.receipts.url})
         if len(parts) < 2 or not parts[0].startswith("v"):
             return _refusal(Refused(2500, "unknown path"), 404)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -107,7 +116,8 @@ class Sandbox:
     def _tell(self, request: web.BaseRequest) -> web.Response:
         if request.method == "DELETE":
             self.report = Report()
-        return web.json_response(self.report.document())
+        told = {"taken": dict(self.receipts.taken), "refused": dict(self.receipts.refused)}
+        return web.json_response(self.report.document() | {"receipts": told})
 
     def _number(self, request: web.BaseRequest, number: str) -> web.Response:
         known = _NUMBERS.get(number)
@@ -178,13 +188,21 @@ class Sandbox:
             )
         tag = body.get("biz_opaque_callback_data")
         self.report.took(tag, outcome.answer)
-        number = self.report.accepted
+        accepted = _accepted(recipient, self.report.accepted)
+        told = (outcome.receipts, outcome.doubled, accepted["messages"][0]["id"], recipient, tag)
+        if outcome.early:
+            self.receipts.plan(*told)
+            await asyncio.sleep(_EARLY_SECONDS)
+        elif outcome.answer != "plain":
+            self.receipts.plan(*told)
         await asyncio.sleep(_HANG_SECONDS if outcome.answer == "hang" else self.latency)
+        if outcome.answer == "plain" and not outcome.early:
+            self.receipts.plan(*told)
         if outcome.answer == "close" and request.transport:
             request.transport.abort()
         if outcome.answer == "garbage":
             return web.Response(text="<<<not json>>>", content_type="application/json")
-        return _json(200, _accepted(recipient, number))
+        return _json(200, accepted)
 
     async def _refuse(self, refused: Refused, status: int) -> web.Response:
         self.report.refused[str(refused.code)] += 1
@@ -193,10 +211,25 @@ class Sandbox:
 
 
 def serve(
-    host: str, port: int, latency: float, throughput: float, more_templates: list[dict[str, Any]]
+    host: str,
+    port: int,
+    latency: float,
+    throughput: float,
+    more_templates: list[dict[str, Any]],
+    callbacks: str | None = None,
+    secret: str = "",
 ) -> None:
-    """Serve until SIGTERM or SIGINT; the first line on stdout is the address."""
-    uvloop.run(_serve(host, port, Sandbox(latency, throughput, more_templates)))
+    """Serve until SIGTERM or SIGINT; the first line on stdout is the address.
+
+    Receipts go to `callbacks`, signed with `secret`.
+    """
+
+    async def run() -> None:
+        sandbox = Sandbox(latency, throughput, more_templates)
+        sandbox.receipts.listen(callbacks, secret)
+        await _serve(host, port, sandbox)
+
+    uvloop.run(run())
 
 
 async def _serve(host: str, port: int, sandbox: Sandbox) -> None:
@@ -215,6 +248,7 @@ async def _serve(host: str, port: int, sandbox: Sandbox) -> None:
     address = runner.addresses[0]
     print(f"http://{address[0]}:{address[1]}", flush=True)
     await stopping.wait()
+    await sandbox.receipts.close()
     await runner.cleanup()
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from peewee import Value, fn
 
 from broadcaster import wire
-from broadcaster.models import Broadcast, Message, Reached
+from broadcaster.models import Broadcast, Channel, Message, Reached
 from broadcaster.receipts import Receipt, Standing, settle
 from broadcaster.store import database
 
@@ -456,7 +456,14 @@ def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int) -> 
 def single(broadcast_id: int) -> tuple[Message, bool]:
     """The message of a broadcast of one, and whether its broadcast is held back."""
     row = Message.get(Message.broadcast_id == broadcast_id)
-    held = Broadcast.select(1).where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False))
+    held = (
+        Broadcast.select(1)
+        .join(Channel, on=(Channel.id == Broadcast.channel_id))
+        .where(
+            (Broadcast.id == broadcast_id)
+            & (Broadcast.paused_at.is_null(False) | Channel.paused_at.is_null(False))
+        )
+    )
     return row, row.state == "pending" and bool(held.exists())
 
 
