@@ -11,11 +11,12 @@ from broadcaster.errors import BroadcasterError, Busy, Invalid
 from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell
+from broadcaster.vault import Vault
 
 logger = log.get(__name__)
 
 
-def make_app(settings: Settings, bell: Bell, writer: Writer | None = None) -> falcon.App:
+def make_app(settings: Settings, bell: Bell, vault: Vault, writer: Writer | None = None) -> falcon.App:
     """The application over the open database; `bell` is rung for what it accepts.
 
     With a `writer`, callbacks that come together share a commit.
@@ -25,7 +26,7 @@ def make_app(settings: Settings, bell: Bell, writer: Writer | None = None) -> fa
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(BroadcasterError, _refused)
-    context = http.Context(settings, bell, writer)
+    context = http.Context(settings, bell, vault, writer)
     api.add_routes(app, context)
     callbacks.add_routes(app, context)
     for dialect in dialects.ALL:

@@ -3,15 +3,16 @@
 import re
 from typing import Any
 
-from broadcaster import wire
+from broadcaster import log, wire
 from broadcaster.config import Settings
-from broadcaster.errors import Faults, Invalid, NotFound
+from broadcaster.errors import BroadcasterError, Faults, Invalid, NotFound
 from broadcaster.graph import Graph
 from broadcaster.models import Channel
 from broadcaster.store import channel as channels
 from broadcaster.store import template as definitions
 from broadcaster.vault import Vault
 
+logger = log.get(__name__)
 LEAST_PACE, MOST_PACE = 0.01, 100_000
 
 
@@ -48,6 +49,9 @@ def add(
         },
         now,
     )
+    # The token has just proved good: what was held for want of one may go on.
+    if row.pause_reason == "token" and channels.resume(row.id):
+        row = channels.get(row.id)
     return row, _keep_templates(waba_id, found, now)
 
 
@@ -65,11 +69,22 @@ def _check(phone_number_id: str, waba_id: str, access_token: str, pace: float | 
         raise Invalid(faults)
 
 
-def sync(phone_number_id: str, settings: Settings, vault: Vault, now: int) -> tuple[Channel, int]:
-    """Read a known channel anew with the token it has; raises NotFound and GraphError."""
+def sync(
+    phone_number_id: str, settings: Settings, vault: Vault, now: int, access_token: str | None = None
+) -> tuple[Channel, int]:
+    """Read a known channel anew, with the token it has or a new one; raises NotFound and GraphError."""
     row = get(phone_number_id)
-    token = vault.unlock(row.access_token)
+    token = access_token or vault.unlock(row.access_token)
     return add(phone_number_id, row.waba_id, token, settings, vault, now)
+
+
+def refresh_all(settings: Settings, vault: Vault, now: int) -> None:
+    """Read every channel anew: tier, throughput, quality, templates. One that fails waits for the next time."""
+    for row in channels.all_channels():
+        try:
+            sync(row.phone_number_id, settings, vault, now)
+        except BroadcasterError as error:
+            logger.warning("a channel could not be read anew", channel=row.phone_number_id, reason=str(error))
 
 
 def get(phone_number_id: str) -> Channel:

@@ -10,7 +10,19 @@ from typing import IO, Any
 
 import click
 
-from broadcaster import __version__, access, broadcasts, channels, config, log, planning, recipients_csv, wire
+from broadcaster import (
+    __version__,
+    access,
+    broadcasts,
+    channels,
+    config,
+    inbox,
+    log,
+    optouts,
+    planning,
+    recipients_csv,
+    wire,
+)
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
@@ -21,6 +33,7 @@ from broadcaster.show import err, out, print_document, print_plan, print_rows, w
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import database
+from broadcaster.store import suppression as suppression_rows
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
 from broadcaster.tasks import Bell
@@ -214,15 +227,30 @@ def channel_add(
 
 @channel.command("sync")
 @click.argument("phone_number_id", required=False)
+@click.option(
+    "--access-token", help="A new token of Meta's for this channel; - reads it from standard input."
+)
 @_with_json
 @_installed
-def channel_sync(here: Installation, phone_number_id: str | None, as_json: bool) -> None:
-    """Read one channel, or all, and their templates from Graph anew."""
+def channel_sync(
+    here: Installation, phone_number_id: str | None, access_token: str | None, as_json: bool
+) -> None:
+    """Read one channel, or all, and their templates from Graph anew.
+
+    What was held for want of a good token goes on.
+
+    Example: broadcaster channel sync 813497231850626 --access-token - < token.txt
+    """
+    if access_token is not None and phone_number_id is None:
+        raise click.UsageError("--access-token needs the PHONE_NUMBER_ID it is for")
+    token = sys.stdin.read().strip() if access_token == "-" else access_token
+    if token == "":
+        raise click.UsageError("the access token is empty")
     ids = (
         [phone_number_id] if phone_number_id else [row.phone_number_id for row in channel_rows.all_channels()]
     )
     for one in ids:
-        row, count = channels.sync(one, here.settings, here.vault, epoch_ms())
+        row, count = channels.sync(one, here.settings, here.vault, epoch_ms(), token)
         _print_channel(here.settings, row, count, as_json)
 
 
@@ -511,6 +539,95 @@ def resume(here: Installation, broadcast_id: str, as_json: bool) -> None:
     """Let a paused broadcast go on."""
     document = answers.broadcast(broadcasts.resume(broadcast_id, here.bell, here.settings, epoch_ms()))
     print_document(document, as_json)
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@click.option("--code", help="Only those that failed with this code.")
+@_with_json
+@_installed
+def retry(here: Installation, broadcast_id: str, code: str | None, as_json: bool) -> None:
+    """Send failed messages again: all, or those with a code.
+
+    What may have been delivered goes only with --code OUTCOME_UNKNOWN.
+
+    Example: broadcaster retry 7c9e6679-7425-40de-944b-e07fc1f90ae7 --code 131049
+    """
+    progress, count = broadcasts.retry(broadcast_id, code, here.bell, here.settings, epoch_ms())
+    if as_json:
+        click.echo(json.dumps(answers.broadcast(progress) | {"retried": count}))
+        return
+    click.echo(f"{count} messages are tried again")
+
+
+@cli.command()
+@click.argument("broadcast_id")
+@_with_json
+@_installed
+def errors(_here: Installation, broadcast_id: str, as_json: bool) -> None:
+    """Show why messages failed: each code with its number, its meaning and what to do."""
+    rows = [answers.failure(*row) for row in broadcasts.errors(broadcast_id)]
+    print_rows(rows, ("code", "count", "meaning", "advice"), as_json)
+
+
+# Opt-outs and callbacks
+
+
+@cli.group()
+def suppression() -> None:
+    """People who want no marketing messages."""
+
+
+@suppression.command("add")
+@click.argument("numbers", nargs=-1)
+@click.option("--file", type=click.File("rb"), help="A CSV with a column `to`.")
+@click.option("--reason", default="by hand", show_default=True)
+@_installed
+def suppression_add(
+    _here: Installation, numbers: tuple[str, ...], file: IO[bytes] | None, reason: str
+) -> None:
+    """Send these people no marketing.
+
+    Example: broadcaster suppression add +905554443301 --reason "asked on the phone"
+    """
+    listed = recipients_csv.read(file.read()).recipients if file else []
+    given = [*numbers, *(row["to"] for row in listed)]
+    if not given:
+        raise click.UsageError("name at least one number, or a --file")
+    faults = Faults()
+    people = shapes.people({"to": given, "reason": reason}, faults)
+    new = optouts.suppress(people.to, people.reason, "command line", epoch_ms())
+    click.echo(f"{len(new)} people suppressed, {len(set(people.to)) - len(new)} were before")
+
+
+@suppression.command("remove")
+@click.argument("number")
+@_installed
+def suppression_remove(_here: Installation, number: str) -> None:
+    """Let marketing go to this person again."""
+    if not optouts.lift(number, "command line", epoch_ms()):
+        raise Misconfigured(f"{number} is not suppressed")
+    click.echo(f"{number} may be written to again")
+
+
+@suppression.command("list")
+@_with_json
+@_installed
+def suppression_list(_here: Installation, as_json: bool) -> None:
+    """Show all who want no marketing, and how we know."""
+    rows = [answers.suppression(row) for row in suppression_rows.page("", 1_000_000)]
+    print_rows(rows, ("to", "reason", "source", "createdAt"), as_json)
+
+
+@cli.command("replay-callbacks")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 30))
+@_installed
+def replay_callbacks(here: Installation, days: int) -> None:
+    """Do again what Meta's callbacks of the last days asked for. Doing it twice changes nothing more."""
+    now = epoch_ms()
+    with database.transaction():
+        count = inbox.replay(here.settings, now - days * access.DAY, now)
+    click.echo(f"{count} callbacks replayed")
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """Settings: BROADCASTER_* from the environment and `.env`, secrets also from files."""
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,12 @@ def _split(value: Any) -> Any:
 
 def _tier(value: str) -> str:
     pacing.tier_size(value)
+    return value
+
+
+def _networks(value: list[str]) -> list[str]:
+    for network in value:
+        ipaddress.ip_network(network, strict=False)
     return value
 
 
@@ -59,7 +66,7 @@ class Settings(BaseSettings):
     default_tier: Annotated[str, AfterValidator(_tier)] = "TIER_250"
     unknown_window: int = Field(900, ge=1, description="seconds")
     stop_words: Annotated[list[str], NoDecode] = ["STOP", "UNSUBSCRIBE", "BAJA", "PARAR", "IPTAL"]
-    event_targets: Annotated[list[str], NoDecode] = []
+    event_targets: Annotated[list[str], NoDecode, AfterValidator(_networks)] = []
     retention_days: int = Field(90, ge=1)
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -27,6 +27,7 @@ from broadcaster.planning import Recipient, Spec
 from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell
+from broadcaster.vault import Vault
 
 MOST_FAULTS = 10_000
 MOST_VALUES = 1000
@@ -74,6 +75,7 @@ class Context:
 
     settings: Settings
     bell: Bell
+    vault: Vault
     writer: Writer | None = None
 
     def gather(self, function: Callable[[list[Any]], None], row: Any) -> None:

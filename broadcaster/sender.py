@@ -146,6 +146,7 @@ class Sender:
         self._sends: set[asyncio.Task[None] | None] = set()
         self._results: list[Result] = []
         self._windows: dict[int, pacing.Window] = {}
+        self._breakers: dict[int, verdicts.Breaker] = {}
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -558,7 +559,7 @@ class Sender:
         """Write them, whatever it takes: again while the database refuses, one by one if one spoils all."""
         while results:
             try:
-                await self._write(record, results)
+                await self._write(record, results, self._breakers)
                 return
             except Exception as error:
                 logger.exception("verdicts could not be written", count=len(results))
@@ -574,7 +575,7 @@ class Sender:
                     await asyncio.sleep(0.1)
 
 
-def record(results: list[Result]) -> None:
+def record(results: list[Result], breakers: dict[int, verdicts.Breaker]) -> None:
     """Settle each message as its verdict says, pause what must pause, finish what is done."""
     now = epoch_ms()
     sent, failed, put_back, lost, reached, refused, left = [], [], [], [], [], [], []
@@ -607,7 +608,11 @@ def record(results: list[Result]) -> None:
     receipt.catch_up([row[3] for row in sent], now)
     contact.note_wa_ids(_wa_ids(results))
     _pause(results, now)
-    broadcast.finish({r.message.broadcast_id for r in results}, now)
+    _break(results, breakers, now)
+    broadcast.tell_messages("message.sent", [row.message_id for row in left if row.message_id in first], now)
+    broadcast.tell_messages("message.failed", [row[0] for row in failed], now)
+    for broadcast_id in broadcast.finish({r.message.broadcast_id for r in results}, now):
+        breakers.pop(broadcast_id, None)
 
 
 def _wa_ids(results: list[Result]) -> list[tuple[str, str]]:
@@ -635,6 +640,20 @@ def _pause(results: list[Result], now: int) -> None:
                 event.add("channel.updated", [told], now)
         if paused:
             logger.warning("paused", channel=line.channel_id, reason=reason, detail=detail)
+
+
+def _break(results: list[Result], breakers: dict[int, verdicts.Breaker], now: int) -> None:
+    """Hold a broadcast whose messages fail for the way they are made, instead of burning its list."""
+    for verdict, claimed in ((r.verdict, r.message) for r in results):
+        if verdict.move not in (Move.SENT, Move.FAIL):
+            continue
+        breaker = breakers.setdefault(claimed.broadcast_id, verdicts.Breaker())
+        if breaker.trips(verdict.code if verdict.move is Move.FAIL else None):
+            detail = f"too many fail alike, {verdict.code}: {verdict.text}"
+            if broadcast.pause(claimed.broadcast_id, "template", detail, now):
+                logger.warning("broadcast paused", broadcast=claimed.broadcast_id, detail=detail)
+            # Resumed, it is judged anew.
+            breakers.pop(claimed.broadcast_id, None)
 
 
 def _cost(verdict: Verdict) -> int:

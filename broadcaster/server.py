@@ -15,14 +15,17 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
-from broadcaster import http, log
+from broadcaster import channels, http, log
 from broadcaster.app import make_app
+from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
+from broadcaster.events import Courier
 from broadcaster.installation import open_installation
 from broadcaster.sender import Sender
 from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell, Clock
+from broadcaster.vault import Vault
 
 STOP_SECONDS = 33
 """A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
@@ -42,8 +45,13 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
     # In one process all writing goes through one thread: two would queue for SQLite's lock by sleeping.
     writer = Writer()
     sender = Sender(settings, vault, writer) if worker else None
-    bell = Bell(opened, sender.wake if sender else None)
-    server = Server(settings, bell, writer) if web else None
+    courier = Courier(settings, vault) if worker else None
+    bell = Bell(
+        opened,
+        sender.wake if sender else None,
+        (lambda: channels.refresh_all(settings, vault, epoch_ms())) if worker else None,
+    )
+    server = Server(settings, bell, vault, writer) if web else None
     clock = Clock(bell) if worker else None
 
     def stop(*_: Any) -> None:
@@ -62,6 +70,8 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
     if sender:
         sender.start()
     try:
+        if courier:
+            courier.start()
         if clock:
             clock.start()
             logger.info("worker ready")
@@ -71,14 +81,16 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
         while healthy():
             stopping.wait(1)
     finally:
-        _stop(server, sender, clock)
+        _stop(server, sender, clock, courier)
         writer.stop()
     if sender and sender.failure:
         raise Misconfigured("the sender ended unexpectedly; the log says why")
     logger.info("stopped")
 
 
-def _stop(server: "Server | None", sender: Sender | None, clock: Clock | None) -> None:
+def _stop(
+    server: "Server | None", sender: Sender | None, clock: Clock | None, courier: Courier | None
+) -> None:
     logger.info("stopping")
     deadline = time.monotonic() + STOP_SECONDS
     if sender:
@@ -88,6 +100,8 @@ def _stop(server: "Server | None", sender: Sender | None, clock: Clock | None) -
         draining.start()
     if clock:
         clock.stop()
+    if courier:
+        courier.stop(5)
     if sender and not sender.stop(max(0.0, deadline - time.monotonic())):
         logger.warning("messages in flight were given up, the next start makes them unknown")
     if draining:
@@ -133,7 +147,7 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
 
-    def __init__(self, settings: Settings, bell: Bell, writer: Writer):
+    def __init__(self, settings: Settings, bell: Bell, vault: Vault, writer: Writer):
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
@@ -150,7 +164,7 @@ class Server(TcpWSGIServer):
         dispatcher.set_thread_count(_WEB_THREADS)
         try:
             super().__init__(
-                make_app(settings, bell, writer),
+                make_app(settings, bell, vault, writer),
                 dispatcher=dispatcher,
                 adj=adjustments,
                 sockinfo=adjustments.listen[0],

@@ -16,9 +16,11 @@ from peewee import Database
 
 from broadcaster import log
 from broadcaster.clock import epoch_ms
-from broadcaster.store import broadcast
+from broadcaster.store import broadcast, receipt, webhook
 
 DAY = 86_400_000
+KEPT_DAYS = 30
+"""For raw callbacks and for events."""
 _HEALTH_SECONDS = 10
 
 logger = log.get(__name__)
@@ -27,8 +29,14 @@ logger = log.get(__name__)
 class Bell:
     """Rings a channel at a time; the ringing is stored with the caller's transaction."""
 
-    def __init__(self, database: Database, wake: Callable[[int], None] | None = None):
-        """`wake` is called in the worker when a channel's time has come; others only store."""
+    def __init__(
+        self,
+        database: Database,
+        wake: Callable[[int], None] | None = None,
+        refresh: Callable[[], None] | None = None,
+    ):
+        """`wake` is called in the worker when a channel's time has come, `refresh` every quarter of an
+        hour; others only store."""
         self.huey = SqlHuey("broadcaster", database=database, results=False)
 
         @self.huey.task(name="start")
@@ -38,7 +46,15 @@ class Bell:
 
         @self.huey.periodic_task(crontab(minute="17"), name="forget_keys")
         def forget_keys() -> None:
-            broadcast.forget_keys(epoch_ms() - DAY)
+            now = epoch_ms()
+            broadcast.forget_keys(now - DAY)
+            receipt.forget(now - KEPT_DAYS * DAY)
+            webhook.forget(now - KEPT_DAYS * DAY)
+
+        @self.huey.periodic_task(crontab(minute="*/15"), name="refresh")
+        def refresh_channels() -> None:
+            if refresh:
+                refresh()
 
         self._start = start
         self._wake = wake
@@ -67,9 +83,9 @@ class Clock:
     """huey's consumer with its scheduler, from start() to stop()."""
 
     def __init__(self, bell: Bell):
-        # One worker thread: bells and chores are short, and every idle poll takes the write lock.
+        # Few threads, for every idle poll takes the write lock: one for what takes long, one for bells.
         self._consumer: Any = _EmbeddedConsumer(
-            bell.huey, workers=1, initial_delay=0.1, max_delay=0.25, scheduler_interval=1, shutdown_timeout=5
+            bell.huey, workers=2, initial_delay=0.1, max_delay=0.25, scheduler_interval=1, shutdown_timeout=5
         )
         self._stopped = threading.Event()
         self._watch = threading.Thread(target=self._watch_health, name="huey-health", daemon=True)

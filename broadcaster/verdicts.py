@@ -6,6 +6,7 @@ may have left, so its outcome is unknown.
 """
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -133,6 +134,29 @@ def _wamid(answer: dict[str, Any]) -> str | None:
         if isinstance(wamid, str) and wamid:
             return wire.storable(wamid)
     return None
+
+
+SHAPES = frozenset(("100", "131008", "131009", "132000", "132012", "132018", "135000"))
+"""Codes that say how a message is made, and of which many in a row say that all are made so."""
+FIRST, SAME_OF_LAST, LAST = 20, 50, 100
+
+
+class Breaker:
+    """Notices when the answers of one broadcast fail for the way its messages are made."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._last: deque[str | None] = deque(maxlen=LAST)
+
+    def trips(self, code: str | None) -> bool:
+        """Whether this answer (None for one that did not fail) is one too many of its kind."""
+        shape = code if code in SHAPES else None
+        self._seen += 1
+        self._last.append(shape)
+        if shape is None:
+            return False
+        same = self._last.count(shape)
+        return same >= SAME_OF_LAST or self._seen == same == FIRST
 
 
 @dataclass(frozen=True, slots=True)

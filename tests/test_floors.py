@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "broadcaster"
 FLOORS: list[set[str]] = [
     {"errors", "phone", "templates", "pacing", "verdicts", "receipts", "wire"},
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
-    {"sender", "tasks"},
-    {"planning", "broadcasts", "channels", "access", "inbox", "optouts"},
+    {"sender", "tasks", "events"},
+    {"planning", "broadcasts", "channels", "access", "inbox", "optouts", "hooks"},
     {"http", "api", "dialects", "callbacks"},
     {"app", "server", "recipients_csv", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]
@@ -32,8 +32,9 @@ OWNERS: dict[str, set[str]] = {
     "playhouse": {"store"},
     "pydantic": {"config", "http", "api", "dialects"},
     "pydantic_settings": {"config"},
-    "requests": {"graph", "stand"},
+    "requests": {"graph", "stand", "events"},
     "rich": {"show", "demo"},
+    "standardwebhooks": {"events"},
     "structlog": {"log"},
     "uvloop": {"sender", "sandbox"},
     "waitress": {"server"},

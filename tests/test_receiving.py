@@ -66,7 +66,9 @@ def test_lost_answers_are_settled_by_receipts_and_nobody_is_sent_twice(field: Fi
 
 def test_without_receipts_lost_answers_are_given_up(field: Field) -> None:
     here = listening(field, unknown_window="2")
-    path = send(here, *(f"+9055544{i:03d}9208" for i in range(5)), *(f"+9055544{i:03d}0001" for i in range(20)))
+    path = send(
+        here, *(f"+9055544{i:03d}9208" for i in range(5)), *(f"+9055544{i:03d}0001" for i in range(20))
+    )
     wait_until(lambda: here.ask("GET", path)["finishedAt"])
     found = here.ask("GET", path)
     assert (found["stats"]["success"], found["stats"]["failed"]) == (20, 5)
@@ -138,7 +140,9 @@ def test_callbacks_that_are_not_metas_change_nothing(field: Field) -> None:
     shown = {"hub.mode": "subscribe", "hub.challenge": "17", "hub.verify_token": "v3rify"}
     answer = requests.get(here.url + URL, params=shown, timeout=10)
     assert (answer.status_code, answer.text) == (200, "17")
-    assert requests.get(here.url + URL, params=shown | {"hub.verify_token": "x"}, timeout=10).status_code == 403
+    assert (
+        requests.get(here.url + URL, params=shown | {"hub.verify_token": "x"}, timeout=10).status_code == 403
+    )
 
 
 @pytest.mark.parametrize("setting", [{}, {"app_secret": ""}])

@@ -10,10 +10,11 @@ import falcon
 from broadcaster import broadcasts, http, templates, verdicts, wire
 from broadcaster.broadcasts import Progress, Quota
 from broadcaster.config import Settings
-from broadcaster.models import Channel, Contact, Event, Message, Suppression, Template
+from broadcaster.models import Channel, Contact, Event, EventDelivery, Message, Suppression, Template, Webhook
 from broadcaster.planning import Plan, is_verified
 from broadcaster.store import contact as contact_rows
 from broadcaster.store import conversation as conversation_rows
+from broadcaster.store import webhook as webhook_rows
 
 CSV_COLUMNS = (
     "id", "to", "state", "delivery", "attempts", "wamid", "code", "error", "sentAt", "variables",
@@ -121,6 +122,11 @@ def message(row: Message, broadcast_id: str) -> dict[str, Any]:
         "variables": _stored(row.variables),
         "metadata": _stored(row.metadata),
         "sentAt": wire.format_time(row.sent_at),
+        "deliveredAt": wire.format_time(row.delivered_at),
+        "readAt": wire.format_time(row.read_at),
+        "failedAt": wire.format_time(row.undelivered_at),
+        "pricing": _stored(row.pricing),
+        "possibleDuplicate": bool(row.resent),
         "nextAttemptAt": wire.format_time(row.next_at) if row.state == "pending" else None,
     }
 
@@ -171,6 +177,7 @@ def channel(row: Channel, settings: Settings) -> dict[str, Any]:
         "throughput": row.throughput,
         "coexistence": row.coexistence,
         "pace": _rounded(pace),
+        "paused": {"reason": row.pause_reason, "detail": row.pause_detail} if row.paused_at else None,
         "createdAt": wire.format_time(row.created_at),
         "syncedAt": wire.format_time(row.synced_at),
     }
@@ -212,6 +219,31 @@ def suppression(row: Suppression) -> dict[str, Any]:
         "reason": row.reason,
         "source": row.source,
         "createdAt": wire.format_time(row.created_at),
+    }
+
+
+def webhook(row: Webhook) -> dict[str, Any]:
+    return {
+        "id": webhook_rows.public_id(row.id),
+        "url": row.url,
+        "types": row.types.split(),
+        "createdAt": wire.format_time(row.created_at),
+        "disabledAt": wire.format_time(row.disabled_at),
+        "disabledReason": row.disabled_reason,
+    }
+
+
+def delivery(row: EventDelivery, type: str) -> dict[str, Any]:
+    """One event on its way to one webhook: how often it was tried and what was answered last."""
+    return {
+        "id": row.id,
+        "event": row.event_id,
+        "type": type,
+        "state": row.state,
+        "attempts": row.attempts,
+        "answer": row.answer,
+        "triedAt": wire.format_time(row.tried_at),
+        "nextAttemptAt": wire.format_time(row.next_at) if row.state == "pending" else None,
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon
 
-from broadcaster import broadcasts, channels, http, optouts, phone, planning, wire
+from broadcaster import broadcasts, channels, hooks, http, optouts, phone, planning, wire
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, NotFound
@@ -17,6 +17,7 @@ from broadcaster.store import message as message_rows
 from broadcaster.store import suppression as suppression_rows
 from broadcaster.store import template as template_rows
 from broadcaster.store import token as token_rows
+from broadcaster.store import webhook as webhook_rows
 
 _LARGEST_ID = 2**62
 
@@ -33,6 +34,12 @@ def add_routes(app: falcon.App, context: http.Context) -> None:
     app.add_route("/v1/suppressions", Suppressions(context))
     app.add_route("/v1/suppressions/{person}", Suppressions(context), suffix="one")
     app.add_route("/v1/events", Events(context))
+    app.add_route("/v1/webhooks", Webhooks(context))
+    app.add_route("/v1/webhooks/{webhook_id}", Webhooks(context), suffix="one")
+    app.add_route("/v1/webhooks/{webhook_id}/test", Webhooks(context), suffix="test")
+    app.add_route("/v1/webhooks/{webhook_id}/rotate", Webhooks(context), suffix="rotate")
+    app.add_route("/v1/webhooks/{webhook_id}/replay", Webhooks(context), suffix="replay")
+    app.add_route("/v1/webhooks/{webhook_id}/deliveries", Webhooks(context), suffix="deliveries")
     app.add_route("/v1/messages/{reference:path}", Message(context))
     app.add_route("/v1/channels", Channels(context))
     app.add_route("/v1/channels/{phone_number_id}", Channels(context), suffix="one")
@@ -241,6 +248,65 @@ class Events(_Resource):
         found = event_rows.page(kind, after, limit + 1)
         following = str(found[limit - 1].id) if len(found) > limit else None
         http.answer(response, {"data": [answers.event(row) for row in found[:limit]], "next": following})
+
+
+class Webhooks(_Resource):
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        self._allowed(request)
+        http.answer(
+            response,
+            {"data": [answers.webhook(row) for row in webhook_rows.all_webhooks()], "next": None},
+        )
+
+    def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
+        now = self._allowed(request)
+        faults = Faults()
+        shape = http.valid(shapes.WebhookShape, http.json_object(http.body(request), faults), faults)
+        row, secret = hooks.create(shape.url, shape.types, self.settings, self.context.vault, now)
+        http.answer(response, answers.webhook(row) | {"secret": secret}, 201)
+
+    def on_get_one(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        self._allowed(request)
+        http.answer(response, answers.webhook(hooks.get(webhook_id)))
+
+    def on_delete_one(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        self._allowed(request)
+        hooks.remove(webhook_id)
+        response.status = 204
+
+    def on_post_test(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        hooks.send_test(webhook_id, self._allowed(request))
+        http.answer(response, answers.webhook(hooks.get(webhook_id)), 202)
+
+    def on_post_rotate(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        row, secret = hooks.rotate(webhook_id, self.context.vault, self._allowed(request))
+        http.answer(response, answers.webhook(row) | {"secret": secret})
+
+    def on_post_replay(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        now = epoch_ms()
+        http.caller(request, now, "webhooks:manage")
+        query = http.Query(request, ("after",))
+        after = query.integer("after", 0, 0, _LARGEST_ID)
+        query.check()
+        count = hooks.replay(webhook_id, after, now)
+        http.answer(response, answers.webhook(hooks.get(webhook_id)) | {"replayed": count}, 202)
+
+    def on_get_deliveries(self, request: falcon.Request, response: falcon.Response, webhook_id: str) -> None:
+        http.caller(request, epoch_ms(), "webhooks:manage")
+        query = http.Query(request, ("after", "limit"))
+        before = query.integer("after", None, 1, _LARGEST_ID)
+        limit = query.integer("limit", 100, 1, 1000)
+        query.check()
+        found = webhook_rows.log(hooks.get(webhook_id).id, before, limit + 1)
+        following = str(found[limit - 1][0].id) if len(found) > limit else None
+        http.answer(response, {"data": [answers.delivery(*row) for row in found[:limit]], "next": following})
+
+    @staticmethod
+    def _allowed(request: falcon.Request) -> int:
+        now = epoch_ms()
+        http.caller(request, now, "webhooks:manage")
+        http.Query(request, ()).check()
+        return now
 
 
 class Contacts(_Resource):

@@ -81,6 +81,11 @@ def spec(document: dict[str, Any], faults: Faults) -> Spec:
     )
 
 
+class WebhookShape(_Shape):
+    url: Annotated[str, Field(max_length=2000)]
+    types: list[str] | None = None
+
+
 class PeopleShape(_Shape):
     to: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     reason: Annotated[str, Field(min_length=1, max_length=200)] = "by hand"

@@ -38,7 +38,9 @@ class Receipts:
     def listen(self, url: str | None, secret: str) -> None:
         self.url, self.secret = url, secret
 
-    def plan(self, words: tuple[str, ...], doubled: bool, wamid: str, recipient: str, tag: str | None) -> None:
+    def plan(
+        self, words: tuple[str, ...], doubled: bool, wamid: str, recipient: str, tag: str | None
+    ) -> None:
         """Send these statuses of a message, one after the other, or doubled and in any order."""
         if not self.url or not words:
             return

@@ -68,6 +68,28 @@ def tell(type: str, broadcast_ids: list[int], now: int) -> None:
     event.add(type, told, now)
 
 
+def tell_messages(type: str, message_ids: list[int], now: int) -> None:
+    """One event for each of these messages, if anybody asked for such."""
+    if not message_ids or not event.listening(type):
+        return
+    rows = list(Message.select().where(Message.id.in_(message_ids)))
+    ids = {row.broadcast_id for row in rows}
+    names = dict(
+        database.tuples(Broadcast.select(Broadcast.id, Broadcast.public_id).where(Broadcast.id.in_(ids)))
+    )
+    told = [
+        {
+            "message": row.id,
+            "broadcast": names[row.broadcast_id],
+            "to": row.recipient,
+            "wamid": row.wamid,
+            "error": {"code": row.error_code, "message": row.error_text} if row.error_code else None,
+        }
+        for row in rows
+    ]
+    event.add(type, told, now)
+
+
 def stop(broadcast_id: int, now: int) -> Broadcast:
     """Cancel what is pending and note the exact numbers; nothing changes if it was stopped or has ended."""
     with database.transaction():

@@ -21,11 +21,20 @@ def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
         return
     listeners = listening(type)
     for document in documents:
-        row = Event.create(type=type, created_at=now, data=wire.dumps(document))
-        deliveries = [(webhook_id, row.id, "pending", 0, now) for webhook_id in listeners]
-        database.insert_rows(
-            EventDelivery, ("webhook_id", "event_id", "state", "attempts", "next_at"), deliveries
-        )
+        _record(listeners, type, document, now)
+
+
+def add_for(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
+    """One event for these webhooks, whatever they asked for."""
+    with database.transaction():
+        _record(webhook_ids, type, document, now)
+
+
+def _record(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
+    row = Event.create(type=type, created_at=now, data=wire.dumps(document))
+    deliveries = [(webhook_id, row.id, "pending", 0, now) for webhook_id in webhook_ids]
+    columns = ("webhook_id", "event_id", "state", "attempts", "next_at")
+    database.insert_rows(EventDelivery, columns, deliveries)
 
 
 def listening(type: str) -> list[int]:

@@ -323,12 +323,16 @@ class Matched(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A message that receipts changed; `has_left` if they are the first to say that it was handed over."""
+    """A message that receipts changed; `has_left` if they are the first to say that it was handed over.
+
+    `delivery` is what is new about it, None if nothing.
+    """
 
     id: int
     broadcast_id: int
     recipient: str
     has_left: bool
+    delivery: str | None
 
 
 _RECEIVED = (
@@ -357,7 +361,8 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
             pricing = next((wire.dumps(r.pricing) for r, _ in news if r.pricing), row.pricing)
             changed.append((row.id, row.attempt, settled_at, pricing, *values))
             has_left = after.state == "sent" != before.state
-            moved.append(Moved(row.id, row.broadcast_id, row.recipient, has_left))
+            news_of = after.delivery if after.delivery != before.delivery else None
+            moved.append(Moved(row.id, row.broadcast_id, row.recipient, has_left, news_of))
     names = ("settled_at", "pricing", *_RECEIVED)
     database.change_rows(
         f"UPDATE message SET {', '.join(f'{name} = v.{name}' for name in names)} FROM v"

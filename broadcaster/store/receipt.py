@@ -83,6 +83,10 @@ def _receive(matched: list[Matched], now: int) -> int:
             if row.has_left
         ]
         conversation.messages_left(left, now)
+        for word in ("delivered", "read", "failed"):
+            told = [row.id for row in moved if row.delivery == word]
+            broadcast.tell_messages(f"message.{word}", told, now)
+        broadcast.tell_messages("message.sent", [row.id for row in moved if row.has_left], now)
         broadcast.finish(ids, now)
     return len(moved)
 

@@ -1,0 +1,186 @@
+"""Outgoing events: signed as Standard Webhooks, to addresses that are nobody's inside, until they are taken."""
+
+import ipaddress
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from standardwebhooks import Webhook as Signer
+
+from broadcaster import log, wire
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.errors import BroadcasterError
+from broadcaster.models import Event, Webhook
+from broadcaster.store import database
+from broadcaster.store import webhook as webhooks
+from broadcaster.store.webhook import Due
+from broadcaster.vault import Vault
+
+DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
+"""Seconds between one attempt and the next: eleven in about three days."""
+_TOTAL_SECONDS = 15
+_LOOK_SECONDS = 1.0
+_AT_ONCE = 8
+_GONE = 410
+
+logger = log.get(__name__)
+
+
+class Refused(BroadcasterError):
+    """The target is an address that events do not go to."""
+
+
+class Courier:
+    """Delivers events on threads of its own, from start() to stop()."""
+
+    def __init__(self, settings: Settings, vault: Vault):
+        self._settings = settings
+        self._vault = vault
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """No new deliveries; what is under way is tried again by the next worker if it takes longer."""
+        self._stopping.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier") as pool:
+            while not self._stopping.is_set():
+                try:
+                    due = webhooks.claim(_AT_ONCE, epoch_ms()) if webhooks.has_due(epoch_ms()) else []
+                    list(pool.map(self._deliver, due))
+                except Exception:
+                    due = []
+                    logger.exception("events wait, trying again")
+                if not due:
+                    self._stopping.wait(_LOOK_SECONDS)
+        database.close()
+
+    def _deliver(self, due: Due) -> None:
+        answer, status = "", 0
+        try:
+            status = post(due.webhook, due.event, self._settings, self._vault, epoch_ms())
+            answer = f"HTTP {status}"
+        except (requests.RequestException, BroadcasterError, OSError) as error:
+            answer = _sentence(error)
+        now = epoch_ms()
+        if 200 <= status < 300:
+            webhooks.settle(due.id, "delivered", answer, now, now)
+        elif status == _GONE:
+            webhooks.settle(due.id, "failed", answer, now, now)
+            with database.transaction():
+                webhooks.disable(due.webhook.id, "the target answered 410 Gone", now)
+        elif due.attempts >= len(DELAYS):
+            webhooks.settle(due.id, "failed", answer, now, now)
+        else:
+            webhooks.settle(due.id, "pending", answer, now + DELAYS[due.attempts] * 1000, now)
+        database.close()
+
+
+def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:
+    """Send one event; returns the HTTP status. Raises Refused, requests' errors."""
+    body = wire.dumps(
+        {
+            "id": f"evt_{event.id}",
+            "type": event.type,
+            "timestamp": wire.format_time(event.created_at),
+            "data": wire.loads(event.data.encode()),
+        }
+    )
+    moment = datetime.fromtimestamp(now // 1000, UTC)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "broadcaster",
+        "webhook-id": f"evt_{event.id}",
+        "webhook-timestamp": str(now // 1000),
+        "webhook-signature": " ".join(
+            Signer(secret).sign(f"evt_{event.id}", moment, body) for secret in _secrets(webhook, vault, now)
+        ),
+    }
+    return _post_pinned(webhook.url, body.encode(), headers, settings.event_targets)
+
+
+def _secrets(webhook: Webhook, vault: Vault, now: int) -> list[str]:
+    """The secret, and the one before while both hold."""
+    locked = [webhook.secret]
+    if webhook.old_secret and (webhook.old_secret_until or 0) > now:
+        locked.append(webhook.old_secret)
+    return [vault.unlock(secret) for secret in locked]
+
+
+def _post_pinned(url: str, body: bytes, headers: dict[str, str], allowed: list[str]) -> int:
+    """POST to the very address that was looked at, whatever the name says a moment later."""
+    parts = urlsplit(url)
+    address = resolve(url, allowed)
+    session = requests.Session()
+    session.trust_env = False
+    host = parts.hostname or ""
+    session.mount("https://", _Named(host))
+    netloc = f"[{address}]" if ":" in address else address
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    pinned = parts._replace(netloc=f"{netloc}:{port}").geturl()
+    deadline = time.monotonic() + _TOTAL_SECONDS
+    with session.post(
+        pinned,
+        data=body,
+        headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
+        stream=True,
+        allow_redirects=False,
+        timeout=(5, _TOTAL_SECONDS),
+    ) as answer:
+        for _ in answer.iter_content(1024):
+            # Only the status matters; a target that never stops answering has answered.
+            if time.monotonic() > deadline:
+                break
+        return answer.status_code
+
+
+class _Named(HTTPAdapter):
+    """TLS with the name of the target, though its address is called."""
+
+    def __init__(self, host: str):
+        self._host = host
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, server_hostname=self._host, assert_hostname=self._host, **options)
+
+
+def resolve(url: str, allowed: list[str]) -> str:
+    """The address of a target; raises Refused for those of this machine, its network and the like,
+    unless the settings list them."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Refused(f"the name {parts.hostname} cannot be resolved") from None
+    addresses = list(dict.fromkeys(str(row[4][0]) for row in found))
+    networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
+    for address in addresses:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        plain = getattr(ip, "ipv4_mapped", None) or ip
+        listed = any(plain in network for network in networks)
+        if not listed and (not plain.is_global or plain.is_multicast):
+            raise Refused(f"events do not go to {plain}; BROADCASTER_EVENT_TARGETS may list its network")
+    return addresses[0]
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "it took too long"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the certificate is not good"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)[:200]
