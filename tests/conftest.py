@@ -88,6 +88,7 @@ class Client:
 
     def __init__(self, settings: config.Settings, db: Any):
         self.bell = Bell(db)
+        self.settings = settings
         self.vault = open_vault(settings.data_dir)
         self._app = falcon.testing.TestClient(make_app(settings, self.bell, self.vault))
         self.token = access.create_token("tests", ["admin"], None, NOW)

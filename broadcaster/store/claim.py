@@ -103,7 +103,7 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     rows = message.due(active.id, limit, terms.portfolio, room, now)
     if active.is_marketing:
         rows = _willing(rows, now)
-    rows = _rested(rows, terms.not_before)
+    rows = _rested(rows, terms.not_before, {row.recipient for row in found.messages})
     message.claimed([row for row, _ in rows])
     new = {row.recipient for row, is_known in rows if not is_known} if room is not None else set()
     message.reached([(terms.portfolio, recipient, now) for recipient in new])
@@ -122,9 +122,14 @@ def _willing(rows: list[tuple[Claimed, bool]], now: int) -> list[tuple[Claimed, 
     return [(row, known) for row, known in rows if row.recipient not in refusing]
 
 
-def _rested(rows: list[tuple[Claimed, bool]], not_before: Mapping[str, int]) -> list[tuple[Claimed, bool]]:
-    """The rows whose people were not written to a moment ago; the others wait until they may be."""
-    kept, met = [], set()
+def _rested(
+    rows: list[tuple[Claimed, bool]], not_before: Mapping[str, int], met: set[str]
+) -> list[tuple[Claimed, bool]]:
+    """The rows whose people were not written to a moment ago; the others wait until they may be.
+
+    `met` are those whom this very claim has taken.
+    """
+    kept = []
     for row, known in rows:
         at = row.claimed_at + PAIR_MS if row.recipient in met else not_before.get(row.recipient, 0)
         if at > row.claimed_at:
