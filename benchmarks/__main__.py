@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -196,6 +197,34 @@ def vendors(count: int) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
+    """(f) Receipts in single POSTs, while 80 messages a second go out."""
+    place = folder / "receipts"
+    place.mkdir()
+    with stand.sandbox(place, *LATENCY) as url:
+        here = stand.Installation(place, url, app_secret="bench")
+        here.add_channel(CHANNEL, "--pace", "80")
+        server = here.start()
+        paths = fill(here, 80 * (seconds + 5))
+        with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
+            key = opened.execute("SELECT key FROM installation").fetchone()[0]
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.rivals", "receipts", here.url, str(per_second), str(seconds), key],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        seen = json.loads(done.stdout.splitlines()[-1])
+        sent = stand.sandbox_report(url)["accepted"]
+        wait_for_all(here, paths)
+        server.stop()
+    row(
+        f"{per_second:,} receipts a second offered",
+        f"{seen['taken'] / seen['seconds']:,.0f}/s taken, median {seen['median'] * 1000:.0f} ms,"
+        f" 99 % within {seen['p99'] * 1000:.0f} ms",
+        f"{sent / seen['seconds']:.0f} messages/s meanwhile, {seen['refused']} refused",
+        "1,000/s, 250 ms",
+    )
+
+
 def counters(folder: Path) -> None:
     """(d) Counters of a 5,000-message broadcast among a million messages."""
     settings = config.load({"BROADCASTER_DATA_DIR": str(folder / "counters")}, folder / "none")
@@ -269,6 +298,8 @@ def main() -> None:
             pace(folder, 1000, 10_000, "95 %, peak 1000")
         if not only or "accept" in only:
             accept(folder)
+        if not only or "receipts" in only:
+            receipts(folder)
         if not only or "counters" in only:
             counters(folder)
         if not only or "memory" in only:

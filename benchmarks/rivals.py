@@ -1,6 +1,8 @@
 """What the sender is measured against: a bare aiohttp loop, and one huey task a recipient with requests."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 import os
 import resource
@@ -83,6 +85,48 @@ def huey_tasks(url: str, count: int, threads: int = 64) -> None:
         consumer.stop(graceful=True)
 
 
+async def offer_receipts(url: str, key: str, per_second: int, seconds: int) -> None:
+    """Single-status callbacks at an even pace, for the first messages of an installation, over and over."""
+    times: list[float] = []
+    refused = 0
+    loop = asyncio.get_running_loop()
+
+    async def post(session: aiohttp.ClientSession, number: int) -> None:
+        nonlocal refused
+        status = {
+            "id": f"wamid.bench{number}",
+            "status": ("sent", "delivered", "read")[number % 3],
+            "timestamp": "1795000000",
+            "biz_opaque_callback_data": f"{key}.{number % 500 + 1}.1",
+        }
+        change = {"field": "messages", "value": {"statuses": [status]}}
+        raw = json.dumps({"entry": [{"id": "77", "changes": [change]}]}).encode()
+        signature = hmac.new(b"bench", raw, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
+        begun = loop.time()
+        async with session.post(url + "/callbacks/meta", data=raw, headers=headers) as answer:
+            refused += answer.status != 200
+        times.append(loop.time() - begun)
+
+    connector = aiohttp.TCPConnector(limit=200)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        begun, tasks = loop.time(), []
+        for number in range(per_second * seconds):
+            await asyncio.sleep(max(0.0, begun + number / per_second - loop.time()))
+            tasks.append(asyncio.create_task(post(session, number)))
+        await asyncio.gather(*tasks)
+        took = loop.time() - begun
+    times.sort()
+    told = {
+        "taken": len(times) - refused,
+        "refused": refused,
+        "seconds": took,
+        "median": times[len(times) // 2],
+        "p99": times[len(times) * 99 // 100],
+    }
+    print(json.dumps(told), flush=True)
+
+
 def report(count: int, seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"count": count, "seconds": seconds, "cpu": used.ru_utime + used.ru_stime}), flush=True)
@@ -95,5 +139,7 @@ if __name__ == "__main__":
         begun = time.monotonic()
         asyncio.run(bare_loop(address, number))
         report(number, time.monotonic() - begun)
+    elif which == "receipts":
+        asyncio.run(offer_receipts(address, sys.argv[5], number, int(sys.argv[4])))
     else:
         huey_tasks(address, number)

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from broadcaster.show import watch_progress
 
 SAMPLE = Path(__file__).with_name("samples") / "broadcast.json"
 CHANNEL = "100000000000001"
+SECRET = "of the demo"
+RECEIPTS_SECONDS = 30
 FINAL_REFUSALS = ("100", "131026", "131049")
 """Codes of the sample that the sandbox gives once and for all; it withdraws the others."""
 
@@ -22,11 +25,11 @@ def run_demo(console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="broadcaster-demo-") as folder:
         console.print("Starting a sandbox in place of Meta's Graph API ...")
         with stand.sandbox(Path(folder)) as graph_url:
-            # Sends that lost their answer are given up after seconds here, not a quarter of an hour.
-            here = stand.Installation(Path(folder), graph_url, unknown_window="5")
+            here = stand.Installation(Path(folder), graph_url, app_secret=SECRET)
             console.print("Adding a channel and a token, starting the server ...")
             here.add_channel(CHANNEL)
             server = here.start()
+            stand.send_receipts(graph_url, f"{here.url}/callbacks/meta", SECRET)
             try:
                 return _send_sample(console, here, graph_url)
             finally:
@@ -38,9 +41,21 @@ def _send_sample(console: Console, here: stand.Installation, graph_url: str) -> 
     accepted = here.ask("POST", "/v1/broadcasts", json=sample)
     console.print(f"Accepted {accepted['stats']['total']} messages as broadcast {accepted['id']}.")
     path = f"/v1/broadcasts/{accepted['id']}"
-    done = watch_progress(console, lambda: here.ask("GET", path))
+    watch_progress(console, lambda: here.ask("GET", path))
     _show_failures(console, here, path)
+    done = _wait_for_receipts(here, path, graph_url)
     return _compare(console, done, stand.sandbox_report(graph_url))
+
+
+def _wait_for_receipts(here: stand.Installation, path: str, graph_url: str) -> dict[str, Any]:
+    """The broadcast once all that was accepted is read, or the last that was seen of it."""
+    deadline = time.monotonic() + RECEIPTS_SECONDS
+    while True:
+        document: dict[str, Any] = here.ask("GET", path)
+        report = stand.sandbox_report(graph_url)
+        if document["delivery"]["read"] == report["accepted"] or time.monotonic() > deadline:
+            return document
+        time.sleep(0.2)
 
 
 def _show_failures(console: Console, here: stand.Installation, path: str) -> None:
@@ -54,10 +69,13 @@ def _show_failures(console: Console, here: stand.Installation, path: str) -> Non
 def _compare(console: Console, done: dict[str, Any], report: dict[str, Any]) -> int:
     """Hold our final counters against what the sandbox saw."""
     refused = sum(report["refused"].get(code, 0) for code in FINAL_REFUSALS)
+    taken = report["receipts"]["taken"]
     rows = [
-        ("sent and answered", done["stats"]["success"], report["answered"]),
-        ("refused, or no answer came", done["stats"]["failed"], refused + report["unanswered"]),
+        ("sent, answered or not", done["stats"]["success"], report["accepted"]),
+        ("refused", done["stats"]["failed"], refused),
         ("all", done["stats"]["total"], report["accepted"] + refused),
+        ("delivered", done["delivery"]["delivered"] + done["delivery"]["read"], taken.get("delivered", 0)),
+        ("read", done["delivery"]["read"], taken.get("read", 0)),
         ("sent twice", 0, report["duplicates"]),
         ("still pending", done["stats"]["pending"], 0),
     ]
