@@ -208,10 +208,8 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
         paths = fill(here, 80 * (seconds + 5))
         with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
             key = opened.execute("SELECT key FROM installation").fetchone()[0]
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.rivals", "receipts", here.url, str(per_second), str(seconds), key],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
+        command = ["-m", "benchmarks.rivals", "receipts", here.url, str(per_second), str(seconds), key]
+        done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
         seen = json.loads(done.stdout.splitlines()[-1])
         sent = stand.sandbox_report(url)["accepted"]
         wait_for_all(here, paths)

@@ -79,7 +79,7 @@ def sync(
 
 
 def refresh_all(settings: Settings, vault: Vault, now: int) -> None:
-    """Read every channel anew: tier, throughput, quality, templates. One that fails waits for the next time."""
+    """Read every channel anew: tier, throughput, quality, templates. One that fails waits for next time."""
     for row in channels.all_channels():
         try:
             sync(row.phone_number_id, settings, vault, now)

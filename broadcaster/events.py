@@ -1,4 +1,4 @@
-"""Outgoing events: signed as Standard Webhooks, to addresses that are nobody's inside, until they are taken."""
+"""Outgoing events: signed as Standard Webhooks, to no address inside, until they are taken."""
 
 import ipaddress
 import socket

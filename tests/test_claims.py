@@ -51,8 +51,8 @@ def test_one_person_costs_once(channel_row: Any) -> None:
 
 def facts(row: Any, **more: Any) -> dict[str, Any]:
     known = {
-        "public_id": "x", "channel_id": row.id, "template_name": "t", "template_language": "en", "priority": 0,
-        "duplicates": 0, "scheduled": False, "due_at": NOW,
+        "public_id": "x", "channel_id": row.id, "template_name": "t", "template_language": "en",
+        "priority": 0, "duplicates": 0, "scheduled": False, "due_at": NOW,
     }  # fmt: skip
     return known | more
 

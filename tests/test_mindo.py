@@ -563,6 +563,7 @@ def test_a_single_send_has_left_when_it_answers(field: Field) -> None:
         response = here.call("POST", f"{ROOT}/send", json=single(number))
         assert (response.status_code, response.json()["details"]["code"]) == (400, code)
         assert response.json()["details"]["message"]
+    here.command("channel", "sync", CHANNEL)
     response = here.call("POST", f"{ROOT}/send", json=single("+905554449006"))
     assert (response.status_code, set(response.json())) == (504, {"error", "details"})
     response = here.call("POST", f"{ROOT}/send", json=single(variables={}))

@@ -94,9 +94,11 @@ def test_an_earlier_attempts_failure_says_nothing_of_the_one_under_way() -> None
 ODD = [
     None, [], "x", 7, {}, {"entry": None}, {"entry": [7]}, {"entry": [{"changes": {}}]},
     {"entry": [{"changes": [{"field": "messages", "value": []}]}]},
-    callback({"id": 7, "status": "sent", "timestamp": "1"}), callback({"id": "w", "status": ["x"], "timestamp": "1"}),
+    callback({"id": 7, "status": "sent", "timestamp": "1"}),
+    callback({"id": "w", "status": ["x"], "timestamp": "1"}),
     callback({"id": "w", "status": "sent", "timestamp": "soon"}), callback({"id": "w", "status": "sent"}),
-    callback(status("warning")), callback(field="messages", messages=[{"from": 7}], contacts=[{"profile": 1}]),
+    callback(status("warning")),
+    callback(field="messages", messages=[{"from": 7}], contacts=[{"profile": 1}]),
     callback(field="user_preferences", user_preferences=[{"wa_id": None, "value": "stop"}, 3]),
     callback(field="message_template_status_update", message_template_name=3),
     callback(field="phone_number_quality_update", current_limit=["x"]),

@@ -27,8 +27,10 @@ def accepted(channel: Any, count: int = 3, **facts: Any) -> Broadcast:
         "scheduled": False,
         "due_at": NOW,
     }
+    series = facts.pop("series", 444)
+    drafts = [Draft(f"+90555{series}{i:04d}", "{}") for i in range(count)]
     with database.transaction():
-        return broadcast.accept(known | facts, [Draft(f"+90555444{i:04d}", "{}") for i in range(count)], NOW)
+        return broadcast.accept(known | facts, drafts, NOW)
 
 
 def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0, room: int | None = None) -> list[Any]:
@@ -81,7 +83,7 @@ def test_without_the_lease_nothing_is_claimed(channel_row: Any) -> None:
 
 
 def test_broadcasts_share_a_claim_evenly_and_high_priority_comes_first(channel_row: Any) -> None:
-    rows = [accepted(channel_row, 20, number=i) for i in range(3)]
+    rows = [accepted(channel_row, 20, number=i, series=500 + i) for i in range(3)]
     high = accepted(channel_row, 4, number=9, priority=1)
     shares = [c.broadcast_id for c in claim(channel_row, 10)]
     assert shares.count(high.id) == 4
@@ -89,7 +91,7 @@ def test_broadcasts_share_a_claim_evenly_and_high_priority_comes_first(channel_r
 
 
 def test_single_claims_take_turns(channel_row: Any) -> None:
-    rows = [accepted(channel_row, 5, number=i) for i in range(2)]
+    rows = [accepted(channel_row, 5, number=i, series=500 + i) for i in range(2)]
     served = [claim(channel_row, 1, turn=turn)[0].broadcast_id for turn in range(4)]
     assert served == [rows[0].id, rows[1].id] * 2
 

@@ -107,13 +107,13 @@ def test_events_arrive_signed_and_in_the_contracts_shape(field: Field, target: T
     assert set(finished) == {"id", "type", "timestamp", "data"}
     assert (finished["data"]["broadcast"], finished["data"]["stats"]["success"]) == (public_id, 1)
     polled = here.ask("GET", "/v1/events")["data"]
-    assert [event["type"] for event in polled][0] == "broadcast.started"
+    assert polled[0]["type"] == "broadcast.started"
     path = f"/v1/webhooks/{hook['id']}/deliveries"
     wait_until(lambda: {row["state"] for row in here.ask("GET", path)["data"]} == {"delivered"})
 
 
 def test_single_messages_are_told_of_only_where_asked_for(field: Field, target: Target) -> None:
-    here, hook = inside(field, target, "message.sent", "message.failed")
+    here, _ = inside(field, target, "message.sent", "message.failed")
     entries = [{"to": to, "variables": list("abcd")} for to in ("+905554440001", "+905554449001")]
     here.ask("POST", "/v1/broadcasts", json=request_of(recipients=entries))
     wait_until(lambda: len(target.got) == 2)
