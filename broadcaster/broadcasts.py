@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from broadcaster import models, pacing, wire
 from broadcaster.clock import epoch_ms
@@ -171,15 +171,30 @@ def progress_of(rows: list[Broadcast], settings: Settings, now: int) -> list[Pro
     counted = message.counts([row.id for row in rows])
     known = {row.id: row for row in channels.all_channels()}
     paces = lease.paces(now)
-    return [_progress(row, known[row.channel_id], counted[row.id], paces, settings, now) for row in rows]
+    allowances = {
+        channel_id: quota(known[channel_id], tier_and_pace(known[channel_id], settings)[0], 0, now)
+        for channel_id in {row.channel_id for row in rows}
+    }
+    return [
+        _progress(
+            row, known[row.channel_id], counted[row.id], paces, allowances[row.channel_id], settings, now
+        )
+        for row in rows
+    ]
 
 
 def _progress(
-    row: Broadcast, channel: Channel, counts: Counts, paces: dict[int, float], settings: Settings, now: int
+    row: Broadcast,
+    channel: Channel,
+    counts: Counts,
+    paces: dict[int, float],
+    allowance: Quota,
+    settings: Settings,
+    now: int,
 ) -> Progress:
-    tier, nominal = tier_and_pace(channel, settings)
+    _, nominal = tier_and_pace(channel, settings)
     pace = min(nominal, paces.get(channel.id, nominal))
-    allowance = quota(channel, tier, counts.states["pending"], now)
+    allowance = replace(allowance, needed=counts.states["pending"])
     over = row.finished_at or row.stopped_at
     return Progress(
         facts=row,

@@ -6,13 +6,16 @@ from functools import partial
 
 import falcon
 
-from broadcaster import http, inbox, receipts, wire
+from broadcaster import http, inbox, log, receipts, wire
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Forbidden, Malformed, Unauthorized
+from broadcaster.store import database
 
 LARGEST = 4 * 1024 * 1024
 """Bytes; Meta's are at most 3 MB (Meta, webhooks)."""
 _DEEPEST = 40
+
+logger = log.get(__name__)
 
 
 def add_routes(app: falcon.App, context: http.Context) -> None:
@@ -43,7 +46,14 @@ class Callbacks:
         self._check(raw, request.get_header("X-Hub-Signature-256"))
         document = _document(raw)
         letter = inbox.Letter(raw.decode(), receipts.read(document))
-        self._gather(self._take, letter)
+        try:
+            self._gather(self._take, letter)
+        except Exception as error:
+            if database.is_trouble(error):
+                raise
+            # Meta would send it again for days: keep it, and replay it once the fault is mended.
+            logger.exception("a callback was kept but not understood")
+            self._gather(_keep, letter)
         response.status = 200
         response.content_type = "text/plain"
         response.text = "ok"
@@ -67,6 +77,10 @@ def _document(raw: bytes) -> object:
     if wire.depth(document) > _DEEPEST:
         raise Malformed("the document is nested too deeply")
     return document
+
+
+def _keep(letters: list[inbox.Letter]) -> None:
+    inbox.keep(letters, epoch_ms())
 
 
 def _take(context: http.Context, letters: list[inbox.Letter]) -> None:

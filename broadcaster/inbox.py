@@ -9,7 +9,7 @@ from broadcaster.models import Channel
 from broadcaster.receipts import Callback, Inbound, NumberNews, TemplateNews
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channels
-from broadcaster.store import contact, event, receipt
+from broadcaster.store import contact, event, receipt, suppression
 from broadcaster.store import template as definitions
 from broadcaster.store.receipt import Came
 
@@ -28,6 +28,11 @@ def take(letters: list[Letter], settings: Settings, now: int) -> None:
     receipt.record([Came(letter.body, letter.callback.receipts) for letter in letters], now)
     for letter in letters:
         follow(letter.callback, settings, now)
+
+
+def keep(letters: list[Letter], now: int) -> None:
+    """Keep these callbacks as they came, whatever is in them."""
+    receipt.record([Came(letter.body, []) for letter in letters], now)
 
 
 def follow(callback: Callback, settings: Settings, now: int) -> None:
@@ -60,6 +65,9 @@ def _opt_outs(callback: Callback, settings: Settings, now: int) -> None:
     stops = [said.person for said in callback.inbound if _is_stop(said, words)]
     if stops:
         optouts.suppress(stops, "stop word", "callback", now)
+    for moved in callback.renumbered:
+        if suppression.find(moved.person):
+            optouts.suppress([moved.now], "number changed", "callback", now)
     for preference in callback.preferences:
         if preference.stops:
             optouts.suppress([preference.person], "preference", "callback", now)

@@ -49,6 +49,14 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class Renumbered:
+    """A person has another number now."""
+
+    person: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateNews:
     """What changed about a template; None stays as it is."""
 
@@ -80,6 +88,7 @@ class Callback:
     receipts: list[Receipt] = field(default_factory=list)
     inbound: list[Inbound] = field(default_factory=list)
     preferences: list[Preference] = field(default_factory=list)
+    renumbered: list[Renumbered] = field(default_factory=list)
     templates: list[TemplateNews] = field(default_factory=list)
     numbers: list[NumberNews] = field(default_factory=list)
 
@@ -102,6 +111,7 @@ def _read_change(name: str, waba_id: str, value: dict[str, Any], found: Callback
         names = _names(value)
         for message in _objects(value.get("messages")):
             found.inbound += _inbound(message, names)
+            found.renumbered += _renumbered(message)
     elif name == "user_preferences":
         for row in _objects(value.get("user_preferences")):
             person, word = _person(row.get("wa_id"), row.get("user_id")), row.get("value")
@@ -153,6 +163,13 @@ def _inbound(message: dict[str, Any], names: dict[str, str]) -> Iterator[Inbound
         if said is None and isinstance(part, dict) and isinstance(part.get(key), str):
             said = part[key]
     yield Inbound(person, said, names.get(person))
+
+
+def _renumbered(message: dict[str, Any]) -> Iterator[Renumbered]:
+    old, new = _person(message.get("from"), None), _person(_get(message.get("system"), "wa_id"), None)
+    changed = _get(message.get("system"), "type") in ("user_changed_number", "customer_changed_number")
+    if old and new and changed:
+        yield Renumbered(old, new)
 
 
 def _names(value: dict[str, Any]) -> dict[str, str]:

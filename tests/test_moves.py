@@ -1,11 +1,13 @@
 """Retry, errors, expiry, opt-outs and events, as callers ask for them."""
 
+import hashlib
+import hmac
 from typing import Any
 
 import pytest
 
-from broadcaster import inbox, receipts
-from broadcaster.models import Broadcast, Channel, Event, Message, Suppression, Template
+from broadcaster import inbox, receipts, wire
+from broadcaster.models import Broadcast, Callback, Channel, Event, Message, Suppression, Template
 from broadcaster.store import database
 from tests.conftest import CHANNEL, NOW, Client, request_of, settle
 from tests.test_receipts import callback
@@ -157,6 +159,29 @@ def test_a_tapped_button_and_a_preference_opt_out_and_back_in(client: Client) ->
     assert [row.recipient for row in Suppression.select()] == ["+905554440001"]
 
 
+def test_an_opt_out_follows_its_person_to_a_new_number(client: Client) -> None:
+    client.post("/v1/suppressions", {"to": ["+905554440001"]})
+    told = {"type": "user_changed_number", "wa_id": "905554440009", "body": "x"}
+    hear(client, callback(messages=[{"from": "905554440001", "type": "system", "system": told}]))
+    hear(client, callback(messages=[{"from": "905554440002", "type": "system", "system": told}]))
+    assert {row.recipient for row in Suppression.select()} == {"+905554440001", "+905554440009"}
+
+
+def test_a_callback_that_breaks_us_is_kept_and_answered(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(inbox, "follow", fail)
+    monkeypatch.setattr(client.settings, "app_secret", "s")
+    raw = wire.dumps(callback(field="new"))
+    signature = hmac.new(b"s", raw.encode(), hashlib.sha256).hexdigest()
+    headers = {"X-Hub-Signature-256": f"sha256={signature}"}
+    assert client.post("/callbacks/meta", body=raw, headers=headers).status_code == 200
+    assert [row.body for row in Callback.select()] == [raw]
+
+
 # News of templates and numbers
 
 
@@ -202,8 +227,6 @@ def test_replaying_callbacks_changes_nothing_more(client: Client) -> None:
     public_id = made(client, ("sent", None), ("sent", None))
     wamid = Message.select().order_by(Message.id).get().wamid
     status = {"id": wamid, "status": "delivered", "timestamp": str(NOW // 1000)}
-    from broadcaster import wire
-
     document = callback(status)
     with database.transaction():
         inbox.take([inbox.Letter(wire.dumps(document), receipts.read(document))], client.settings, NOW)

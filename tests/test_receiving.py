@@ -106,6 +106,48 @@ def test_receipts_that_come_while_the_server_is_down_are_not_lost(field: Field) 
     assert field.report()["duplicates"] == 0
 
 
+def test_a_bad_token_holds_the_channel_and_a_new_one_lets_it_go(field: Field) -> None:
+    field.sandbox("--latency", "5")
+    here = field.installation(pace=100)
+    field.start(here)
+    path = send(here, *(f"+9055544{i:05d}" for i in range(20)), "+905554449009")
+    other = send(here, *(f"+9055545{i:05d}" for i in range(300)))
+    wait_until(lambda: here.ask("GET", path)["status"] == "paused")
+    held = here.ask("GET", other)
+    assert (held["whyWaiting"]["reason"], held["stats"]["failed"]) == ("token", 0)
+    # To the sandbox this person's number is what an expired token is to Meta.
+    here.ask("POST", f"{path}/stop")
+    here.command("channel", "sync", CHANNEL, "--access-token", "a-new-one")
+    wait_until(lambda: here.ask("GET", other)["finishedAt"])
+    assert here.ask("GET", other)["stats"]["success"] == 300
+
+
+def test_messages_made_wrong_stop_before_the_list_is_burnt(field: Field) -> None:
+    field.sandbox("--latency", "5")
+    here = field.installation(pace=100)
+    field.start(here)
+    path = send(here, *(f"+9055544{i:03d}9012" for i in range(200)))
+    wait_until(lambda: here.ask("GET", path)["status"] == "paused")
+    wait_until(lambda: not here.ask("GET", path)["inFlight"])
+    found = here.ask("GET", path)
+    assert found["whyWaiting"]["reason"] == "template"
+    assert "100" in found["whyWaiting"]["detail"]
+    assert 20 <= found["stats"]["failed"] < 60
+
+
+def test_a_high_priority_broadcast_overtakes(field: Field) -> None:
+    field.sandbox("--latency", "5")
+    here = field.installation(pace=100)
+    field.start(here)
+    long = [send(here, *(f"+9055544{series}{i:04d}" for i in range(1000))) for series in (1, 2)]
+    wait_until(lambda: all(here.ask("GET", path)["stats"]["success"] > 50 for path in long))
+    short = send(here, *(f"+9055543{i:05d}" for i in range(10)), priority="high")
+    wait_until(lambda: here.ask("GET", short)["finishedAt"])
+    counts = [here.ask("GET", path)["stats"] for path in long]
+    assert all(count["pending"] > 500 for count in counts)
+    assert abs(counts[0]["success"] - counts[1]["success"]) < 40
+
+
 def signed(raw: bytes, secret: str = SECRET) -> dict[str, str]:
     signature = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
     return {"X-Hub-Signature-256": f"sha256={signature}", "Content-Type": "application/json"}

@@ -18,7 +18,7 @@ from broadcaster.store import webhook as webhook_rows
 
 CSV_COLUMNS = (
     "id", "to", "state", "delivery", "attempts", "wamid", "code", "error", "sentAt", "variables",
-    "metadata",
+    "metadata", "meaning", "advice",
 )  # fmt: skip
 _CSV_PAGE = 500
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -141,9 +141,17 @@ def message_rows(rows: Iterable[Message], header: bool) -> str:
         cells = (
             row.id, row.recipient.removeprefix("+"), row.state, row.delivery, row.attempt, row.wamid,
             row.error_code, row.error_text, wire.format_time(row.sent_at), row.variables, row.metadata,
+            *_explained(row.error_code),
         )  # fmt: skip
         writer.writerow([_harmless(cell) for cell in cells])
     return text.getvalue()
+
+
+def _explained(code: str | None) -> tuple[str | None, str | None]:
+    if code is None:
+        return None, None
+    known = verdicts.explain(code)
+    return known.meaning, known.advice
 
 
 def csv_pages(

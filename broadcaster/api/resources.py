@@ -1,5 +1,7 @@
 """The routes of our own API."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import falcon
@@ -91,9 +93,7 @@ class Broadcasts(_Resource):
         limit = query.integer("limit", 20, 1, 100)
         query.check()
         found = broadcasts.page(status, before, limit + 1, self.settings, now)
-        following = str(found[limit - 1].facts.id) if len(found) > limit else None
-        data = [answers.broadcast(progress) for progress in found[:limit]]
-        http.answer(response, {"data": data, "next": following})
+        _answer_page(response, found, limit, answers.broadcast, lambda progress: progress.facts.id)
 
 
 class Broadcast(_Resource):
@@ -125,9 +125,7 @@ class Messages(_Resource):
             response.stream = (lines.encode() for lines in pages)
             return
         found = broadcasts.messages(public_id, filters, after, limit + 1)
-        following = str(found[limit - 1].id) if len(found) > limit else None
-        data = [answers.message(row, public_id) for row in found[:limit]]
-        http.answer(response, {"data": data, "next": following})
+        _answer_page(response, found, limit, lambda row: answers.message(row, public_id))
 
 
 class Moves(_Resource):
@@ -198,8 +196,7 @@ class Templates(_Resource):
         channel, name = query.text("channel"), query.text("name")
         waba_id = channels.get(channel).waba_id if channel is not None else None
         found = template_rows.page(waba_id, name, after, limit + 1)
-        following = str(found[limit - 1].id) if len(found) > limit else None
-        http.answer(response, {"data": [answers.template(row) for row in found[:limit]], "next": following})
+        _answer_page(response, found, limit, answers.template)
 
 
 class Suppressions(_Resource):
@@ -215,9 +212,7 @@ class Suppressions(_Resource):
             http.answer(response, {"data": data, "next": None})
             return
         found = suppression_rows.page(after, limit + 1)
-        following = found[limit - 1].recipient if len(found) > limit else None
-        data = [answers.suppression(row) for row in found[:limit]]
-        http.answer(response, {"data": data, "next": following})
+        _answer_page(response, found, limit, answers.suppression, lambda row: row.recipient)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         now = epoch_ms()
@@ -246,8 +241,7 @@ class Events(_Resource):
         kind = query.one_of("type", event_rows.TYPES)
         query.check()
         found = event_rows.page(kind, after, limit + 1)
-        following = str(found[limit - 1].id) if len(found) > limit else None
-        http.answer(response, {"data": [answers.event(row) for row in found[:limit]], "next": following})
+        _answer_page(response, found, limit, answers.event)
 
 
 class Webhooks(_Resource):
@@ -298,8 +292,7 @@ class Webhooks(_Resource):
         limit = query.integer("limit", 100, 1, 1000)
         query.check()
         found = webhook_rows.log(hooks.get(webhook_id).id, before, limit + 1)
-        following = str(found[limit - 1][0].id) if len(found) > limit else None
-        http.answer(response, {"data": [answers.delivery(*row) for row in found[:limit]], "next": following})
+        _answer_page(response, found, limit, lambda row: answers.delivery(*row), lambda row: row[0].id)
 
     @staticmethod
     def _allowed(request: falcon.Request) -> int:
@@ -318,8 +311,7 @@ class Contacts(_Resource):
         to = _person(query)
         query.check()
         found = contact_rows.page(to, after, limit + 1)
-        following = str(found[limit - 1].id) if len(found) > limit else None
-        http.answer(response, {"data": [answers.contact(row) for row in found[:limit]], "next": following})
+        _answer_page(response, found, limit, answers.contact)
 
     def on_get_one(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
         http.caller(request, epoch_ms(), "broadcasts:read")
@@ -342,9 +334,7 @@ class Conversations(_Resource):
         assigned_to = query.text("assignedTo")
         filters = {} if assigned_to is None else {"assigned_to": assigned_to}
         found = conversation_rows.page(filters, after, limit + 1)
-        following = str(found[limit - 1].facts.id) if len(found) > limit else None
-        data = [answers.conversation(row) for row in found[:limit]]
-        http.answer(response, {"data": data, "next": following})
+        _answer_page(response, found, limit, answers.conversation, lambda row: row.facts.id)
 
 
 class Me(_Resource):
@@ -359,6 +349,18 @@ class Me(_Resource):
             "expiresAt": wire.format_time(row.expires_at if row else None),
         }
         http.answer(response, document)
+
+
+def _answer_page(
+    response: falcon.Response,
+    found: list[Any],
+    limit: int,
+    show: Callable[[Any], Any],
+    cursor: Callable[[Any], Any] = attrgetter("id"),
+) -> None:
+    """The first `limit` of what was found, and where the next page begins if more was."""
+    following = str(cursor(found[limit - 1])) if len(found) > limit else None
+    http.answer(response, {"data": [show(row) for row in found[:limit]], "next": following})
 
 
 def _person(query: http.Query) -> str | None:

@@ -109,7 +109,8 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     message.reached([(terms.portfolio, recipient, now) for recipient in new])
     found.reserved += len(new)
     found.messages += [row for row, _ in rows]
-    found.is_walled = found.is_walled or (room is not None and room - len(new) <= 0)
+    used_up = room is not None and room - len(new) <= 0 and len(rows) < limit
+    found.is_walled = found.is_walled or (used_up and message.has_due(active.id, now))
 
 
 def _willing(rows: list[tuple[Claimed, bool]], now: int) -> list[tuple[Claimed, bool]]:

@@ -24,6 +24,7 @@ OPEN = ("pending", "sending", "unknown")
 STATES = ("pending", "sending", "sent", "failed", "unknown", "cancelled")
 DELIVERIES = ("sent", "delivered", "read", "failed")
 DAY = 86_400_000
+_NEVER = 2**62
 
 
 class Claimed(NamedTuple):
@@ -132,6 +133,12 @@ def due(
         more = query.where(known & Message.id.not_in(taken)).limit(limit - len(rows))
         rows += _within(0, database.fetch_at_once(more), now)
     return rows
+
+
+def has_due(broadcast_id: int, now: int) -> bool:
+    """Whether anything of a broadcast could leave now but for the allowance."""
+    due_now = (Message.broadcast_id == broadcast_id) & (Message.state == "pending") & (Message.next_at <= now)
+    return bool(Message.select(1).where(due_now).exists())
 
 
 def _within(room: int | None, rows: list[list[Any]], now: int) -> list[tuple[Claimed, bool]]:
@@ -266,11 +273,9 @@ def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
     came, or none ever comes to this installation; after `hard_limit` in any case. Broadcasts that
     hold keep theirs. Returns the broadcasts concerned.
     """
-    rows = [
-        row
-        for row in _overdue(now - window)
-        if (row.claimed_at or 0) < now - hard_limit or _silence_means_something(row)
-    ]
+    rows = _overdue(now - window)
+    heard = _last_heard({row.broadcast_id for row in rows}, now - hard_limit - window)
+    rows = [row for row in rows if (row.claimed_at or 0) < max(now - hard_limit, heard[row.broadcast_id])]
     policies = dict(
         database.tuples(
             Broadcast.select(Broadcast.id, Broadcast.on_unknown).where(
@@ -302,16 +307,23 @@ def _overdue(claimed_before: int) -> list[Message]:
     return list(query.limit(1000))
 
 
-def _silence_means_something(row: Message) -> bool:
-    """Whether receipts came for messages the channel sent later, or never came at all."""
+def _last_heard(broadcast_ids: set[int], since: int) -> dict[int, int]:
+    """For each of these, when the newest message of its channel left of which a receipt came; where none
+    ever came to this installation, later than all."""
+    if not broadcast_ids:
+        return {}
     told = Message.delivery.is_null(False)
-    siblings = Broadcast.select(Broadcast.id).where(
-        Broadcast.channel_id == Broadcast.select(Broadcast.channel_id).where(Broadcast.id == row.broadcast_id)
-    )
-    later = Message.select(1).where(
-        told & Message.broadcast_id.in_(siblings) & (Message.claimed_at > row.claimed_at)
-    )
-    return bool(later.exists()) or not Message.select(1).where(told).exists()
+    if not Message.select(1).where(told).exists():
+        return dict.fromkeys(broadcast_ids, _NEVER)
+    query = Broadcast.select(Broadcast.id, Broadcast.channel_id).where(Broadcast.id.in_(broadcast_ids))
+    channels = dict(database.tuples(query))
+    newest: dict[int, int] = {}
+    for channel_id in set(channels.values()):
+        recent = Broadcast.finished_at.is_null() | (Broadcast.finished_at > since)
+        siblings = Broadcast.select(Broadcast.id).where((Broadcast.channel_id == channel_id) & recent)
+        last = Message.select(fn.MAX(Message.claimed_at)).where(told & Message.broadcast_id.in_(siblings))
+        newest[channel_id] = last.scalar() or 0
+    return {broadcast_id: newest[channel_id] for broadcast_id, channel_id in channels.items()}
 
 
 class Matched(NamedTuple):
