@@ -45,6 +45,24 @@ def test_retry_sends_again_what_failed_with_a_code(client: Client) -> None:
     assert client.post("/v1/broadcasts/none/retry").status_code == 404
 
 
+def test_the_unknown_go_again_only_when_asked_for(client: Client) -> None:
+    public_id = made(client, ("sent", None), ("unknown", None), ("failed", None))
+    set_codes("131026")
+    assert client.post(f"/v1/broadcasts/{public_id}/retry").json["retried"] == 1
+    answer = client.post(f"/v1/broadcasts/{public_id}/retry?code=OUTCOME_UNKNOWN").json
+    assert (answer["retried"], answer["unknown"], answer["stats"]["pending"]) == (1, 0, 2)
+    assert [row.resent for row in Message.select().order_by(Message.id)] == [False, True, False]
+
+
+def test_a_failure_without_a_code_is_retried_too(client: Client) -> None:
+    public_id = made(client, ("sent", "failed"), ("sent", "failed"))
+    with database.transaction():
+        Message.update(error_code=None, error_text=None).execute()
+    [row] = client.get(f"/v1/broadcasts/{public_id}/errors").json["data"]
+    assert (row["code"], row["count"]) == ("UNDELIVERED", 2)
+    assert client.post(f"/v1/broadcasts/{public_id}/retry?code=UNDELIVERED").json["retried"] == 2
+
+
 def test_a_stopped_broadcast_is_not_retried(client: Client) -> None:
     public_id = client.post("/v1/broadcasts", request_of(2)).json["id"]
     settle(public_id, ("failed", None), ("pending", None))

@@ -20,6 +20,8 @@ from broadcaster.store import database
 
 MAYBE = "OUTCOME_UNKNOWN"
 """The code of what was given up without knowing whether it was delivered."""
+UNDELIVERED = "UNDELIVERED"
+"""The code of what a receipt called failed without giving one."""
 OPEN = ("pending", "sending", "unknown")
 STATES = ("pending", "sending", "sent", "failed", "unknown", "cancelled")
 DELIVERIES = ("sent", "delivered", "read", "failed")
@@ -519,14 +521,20 @@ def find(reference: str) -> Message | None:
 
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
-    """failed, or sent and undelivered -> pending, as if it had not been tried; all of a broadcast or
-    those with a code.
+    """failed, sent and undelivered, or unknown -> pending, as if it had not been tried; all that failed
+    of a broadcast or those with a code.
 
-    What may have been delivered goes only by its own code, and is marked as a possible duplicate;
-    what was no person at all never goes.
+    What may have been delivered goes only by the code MAYBE, which stands for the unknown too, and is
+    marked as a possible duplicate; what was no person at all never goes.
     """
+    # A receipt may say failed without a code.
+    known = fn.COALESCE(Message.error_code, UNDELIVERED)
     failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
-    wanted = Message.error_code.not_in((MAYBE, "SUPPRESSED")) if code is None else Message.error_code == code
+    unknown = Message.state == "unknown"
+    if code is None:
+        wanted = failed & known.not_in((MAYBE, "SUPPRESSED", "INVALID_RECIPIENT"))
+    else:
+        wanted = failed & (known == code) & (known != "INVALID_RECIPIENT")
     query = Message.update(
         state="pending",
         delivery=None,
@@ -535,11 +543,10 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
         sent_at=None,
         tries=0,
         next_at=now,
-        resent=Message.resent | (Message.error_code == MAYBE),
+        resent=Message.resent | unknown | (known == MAYBE),
     )
-    return query.where(
-        (Message.broadcast_id == broadcast_id) & failed & wanted & (Message.error_code != "INVALID_RECIPIENT")
-    ).execute()
+    mine = Message.broadcast_id == broadcast_id
+    return query.where(mine & (wanted | unknown if code == MAYBE else wanted)).execute()
 
 
 def failures(broadcast_id: int) -> list[tuple[str, str | None, int]]:
@@ -551,7 +558,7 @@ def failures(broadcast_id: int) -> list[tuple[str, str | None, int]]:
         .group_by(Message.error_code)
         .order_by(fn.COUNT(Message.id).desc(), Message.error_code)
     )
-    return [(code or "UNDELIVERED", text, count) for code, text, count in database.tuples(query)]
+    return [(code or UNDELIVERED, text, count) for code, text, count in database.tuples(query)]
 
 
 def waiting(broadcast_id: Any) -> Any:
