@@ -29,7 +29,14 @@ from broadcaster.config import Settings
 from broadcaster.dialects import STYLES
 from broadcaster.errors import BroadcasterError, Faults, Invalid, Misconfigured
 from broadcaster.installation import open_installation
-from broadcaster.show import err, out, print_document, print_plan, print_rows, watch_progress
+from broadcaster.show import (
+    err,
+    out,
+    print_document,
+    print_plan,
+    print_rows,
+    watch_progress,
+)
 from broadcaster.store import broadcast as ledger
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import database

@@ -4,8 +4,10 @@ import ipaddress
 import socket
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +29,8 @@ DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
 """Seconds between one attempt and the next: eleven in about three days."""
 _TOTAL_SECONDS = 15
 _LOOK_SECONDS = 1.0
-_AT_ONCE = 8
+_AT_ONCE, _SHARE = 16, 2
+"""Deliveries at a time: of all webhooks, and of one."""
 _GONE = 410
 
 logger = log.get(__name__)
@@ -44,6 +47,8 @@ class Courier:
         self._settings = settings
         self._vault = vault
         self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._under_way: Counter[int] = Counter()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def start(self) -> None:
@@ -52,27 +57,46 @@ class Courier:
     def stop(self, seconds: float) -> None:
         """No new deliveries; what is under way is tried again by the next worker if it takes longer."""
         self._stopping.set()
+        self._news.set()
         self._thread.join(seconds)
 
     def _run(self) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier") as pool:
             while not self._stopping.is_set():
                 try:
-                    due = webhooks.claim(_AT_ONCE, epoch_ms()) if webhooks.has_due(epoch_ms()) else []
-                    list(pool.map(self._deliver, due))
+                    claimed = self._claim()
                 except Exception:
-                    due = []
+                    claimed = []
                     logger.exception("events wait, trying again")
-                if not due:
-                    self._stopping.wait(_LOOK_SECONDS)
+                for due in claimed:
+                    self._under_way[due.webhook.id] += 1
+                    pool.submit(self._deliver, due).add_done_callback(partial(self._done, due.webhook.id))
+                self._news.wait(0 if claimed else _LOOK_SECONDS)
+                self._news.clear()
         database.close()
+
+    def _claim(self) -> list[Due]:
+        """What is due, a share for each webhook: one that is slow holds up its own events alone."""
+        now = epoch_ms()
+        left = _AT_ONCE - sum(self._under_way.values())
+        free = {hook: _SHARE - self._under_way[hook] for hook in webhooks.with_due(now) if left > 0}
+        room = {hook: count for hook, count in free.items() if count > 0}
+        return webhooks.claim(dict(list(room.items())[:left]), now) if room else []
+
+    def _done(self, webhook_id: int, _future: object) -> None:
+        self._under_way[webhook_id] -= 1
+        self._news.set()
 
     def _deliver(self, due: Due) -> None:
         answer, status = "", 0
         try:
             status = post(due.webhook, due.event, self._settings, self._vault, epoch_ms())
             answer = f"HTTP {status}"
-        except (requests.RequestException, BroadcasterError, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, requests.RequestException | BroadcasterError | OSError):
+                logger.exception(
+                    "an event could not be delivered", webhook=due.webhook.id, event_id=due.event.id
+                )
             answer = _sentence(error)
         now = epoch_ms()
         if 200 <= status < 300:
@@ -168,12 +192,30 @@ def resolve(url: str, allowed: list[str]) -> str:
     addresses = list(dict.fromkeys(str(row[4][0]) for row in found))
     networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
     for address in addresses:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        plain = getattr(ip, "ipv4_mapped", None) or ip
+        plain = _meant(ipaddress.ip_address(address.partition("%")[0]))
         listed = any(plain in network for network in networks)
-        if not listed and (not plain.is_global or plain.is_multicast):
+        if not listed and not _is_public(plain):
             raise Refused(f"events do not go to {plain}; BROADCASTER_EVENT_TARGETS may list its network")
     return addresses[0]
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def _meant(ip: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, or the address itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def _is_public(ip: Address) -> bool:
+    # Outside 2000::/3 nothing is routed, whatever else it may be called.
+    return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _PUBLIC_V6)
 
 
 def _sentence(error: Exception) -> str:

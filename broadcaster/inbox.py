@@ -3,8 +3,9 @@
 import unicodedata
 from typing import NamedTuple
 
-from broadcaster import optouts, receipts, wire
+from broadcaster import optouts, receipts, verdicts, wire
 from broadcaster.config import Settings
+from broadcaster.errors import Faults
 from broadcaster.models import Channel
 from broadcaster.receipts import Callback, Inbound, NumberNews, TemplateNews
 from broadcaster.store import broadcast as ledger
@@ -14,6 +15,8 @@ from broadcaster.store import template as definitions
 from broadcaster.store.receipt import Came
 
 SENDABLE = "APPROVED"
+_RECENT_MS = 15 * 60_000
+"""How old a failure may be and still say that the next would fail alike."""
 
 
 class Letter(NamedTuple):
@@ -26,13 +29,14 @@ class Letter(NamedTuple):
 def take(letters: list[Letter], settings: Settings, now: int) -> None:
     """Keep these callbacks and do what they ask, in the caller's transaction."""
     receipt.record([Came(letter.body, letter.callback.receipts) for letter in letters], now)
+    settled(letters, now)
     for letter in letters:
         follow(letter.callback, settings, now)
 
 
 def keep(letters: list[Letter], now: int) -> None:
     """Keep these callbacks as they came, whatever is in them."""
-    receipt.record([Came(letter.body, []) for letter in letters], now)
+    receipt.record([Came(letter.body, []) for letter in letters], now, understood=False)
 
 
 def follow(callback: Callback, settings: Settings, now: int) -> None:
@@ -46,15 +50,42 @@ def follow(callback: Callback, settings: Settings, now: int) -> None:
 
 
 def replay(settings: Settings, since: int, now: int) -> int:
-    """Do again what the callbacks kept since a time asked for; doing it twice changes nothing more."""
+    """Let the receipts of callbacks kept since a time do their work again; twice changes nothing more.
+
+    What else they asked for is done only where it could not be when they came: an old opt-out or ban
+    must not undo what was decided since.
+    """
     count, after = 0, 0
     while rows := receipt.page(since, after, 500):
         for row in rows:
-            callback = receipts.read(wire.loads(row.body.encode()))
+            callback = receipts.read(wire.loads(row.body.encode(), Faults()))
             receipt.apply(callback.receipts, now)
-            follow(callback, settings, now)
+            if not row.understood:
+                follow(callback, settings, now)
+                receipt.note_understood(row.id)
         count, after = count + len(rows), rows[-1].id
     return count
+
+
+# What receipts mean for those behind them
+
+
+def settled(letters: list[Letter], now: int) -> None:
+    """Opt-outs and reasons to hold that a receipt of failure tells, as an answer would have."""
+    failures = [
+        one for letter in letters for one in letter.callback.receipts if one.status == "failed" and one.code
+    ]
+    for message, channel, one in receipt.senders([one for one in failures if _matters(one.code)]):
+        if one.code in verdicts.OPT_OUTS:
+            optouts.suppress([message.recipient], "opted out at Meta", "receipt", now)
+        elif one.at > now - _RECENT_MS:
+            detail = f"{one.code}: {one.text}"
+            ledger.hold(verdicts.REASONS[int(one.code or 0)], channel, message.broadcast_id, detail, now)
+
+
+def _matters(code: str | None) -> bool:
+    known = code is not None and code.isdecimal() and int(code) in verdicts.REASONS
+    return known or code in verdicts.OPT_OUTS
 
 
 # People
@@ -76,7 +107,7 @@ def _opt_outs(callback: Callback, settings: Settings, now: int) -> None:
 
 
 def _is_stop(said: Inbound, words: set[str]) -> bool:
-    return said.said is not None and len(said.said) < 100 and _plain(said.said) in words
+    return any(len(word) < 100 and _plain(word) in words for word in said.said)
 
 
 def _plain(text: str) -> str:

@@ -124,8 +124,8 @@ class Broadcast(Base):
 class Message(Base):
     """One template for one person. `content` is Graph's template object, ready to send.
 
-    `attempt` counts claims and never goes back; `tries` counts those that used up one of the
-    five attempts. `next_at` is when it may be claimed.
+    `attempt` numbers claims, never goes back, and leaves one out when a failure is retried; `tries`
+    counts those that used up one of the five attempts. `next_at` is when it may be claimed.
     """
 
     id = AutoField()
@@ -188,11 +188,12 @@ class Event(Base):
 
 
 class Callback(Base):
-    """One POST of Meta's as it came."""
+    """One POST of Meta's as it came; `understood` unless it had to be put aside."""
 
     id = AutoField()
     received_at = BigIntegerField()
     body = TextField()
+    understood = BooleanField(default=True)
 
 
 class EarlyReceipt(Base):

@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 
 from broadcaster import phone
-from broadcaster.store import database, event, suppression
+from broadcaster.store import database, suppression
 
 
 def suppress(people: Iterable[str], reason: str, source: str, now: int) -> list[str]:
     """No marketing to these (numbers as E.164, or user ids) from here on; returns who is new."""
     with database.transaction():
-        new = suppression.add(people, reason, source, now)
-        _tell(new, True, reason, now)
-    return new
+        return suppression.add(people, reason, source, now)
 
 
 def lift(person: str, reason: str, now: int) -> list[str]:
@@ -21,11 +19,4 @@ def lift(person: str, reason: str, now: int) -> list[str]:
     except ValueError:
         return []
     with database.transaction():
-        lifted = suppression.remove([person])
-        _tell(lifted, False, reason, now)
-    return lifted
-
-
-def _tell(people: list[str], suppressed: bool, reason: str, now: int) -> None:
-    told = [{"to": person, "suppressed": suppressed, "reason": reason} for person in people]
-    event.add("optout.changed", told, now)
+        return suppression.remove([person], reason, now)

@@ -30,7 +30,7 @@ def tier_size(tier: str) -> int | None:
     if tier in ("TIER_UNLIMITED", "UNTIERED"):
         return UNLIMITED
     match = _TIER.fullmatch(tier)
-    if not match:
+    if not match or not int(match[1]):
         raise ValueError(f"no messaging tier: {tier!r}")
     return int(match[1]) * (1000 if match[2] else 1)
 

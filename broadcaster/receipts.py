@@ -33,10 +33,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What a person wrote or tapped; `said` is the text or the button's payload."""
+    """What a person wrote or tapped; `said` are the text, or all words of the button."""
 
     person: str
-    said: str | None
+    said: tuple[str, ...]
     name: str | None = None
 
 
@@ -157,12 +157,13 @@ def _inbound(message: dict[str, Any], names: dict[str, str]) -> Iterator[Inbound
     person = _person(message.get("from"), message.get("from_user_id"))
     if not person:
         return
-    said = None
-    for kind, key in (("text", "body"), ("button", "payload"), ("button", "text")):
-        part = message.get(kind)
-        if said is None and isinstance(part, dict) and isinstance(part.get(key), str):
-            said = part[key]
-    yield Inbound(person, said, names.get(person))
+    replies = [_get(message.get("interactive"), kind) for kind in ("button_reply", "list_reply")]
+    told = [
+        _get(message.get("text"), "body"),
+        *(_get(message.get("button"), key) for key in ("payload", "text")),
+        *(_get(reply, key) for reply in replies for key in ("id", "title")),
+    ]
+    yield Inbound(person, tuple(word for word in told if isinstance(word, str)), names.get(person))
 
 
 def _renumbered(message: dict[str, Any]) -> Iterator[Renumbered]:
@@ -219,7 +220,7 @@ def _number_news(name: str, waba_id: str, value: dict[str, Any]) -> Iterator[Num
         return
     limit = value.get("max_daily_conversations_per_business", value.get("current_limit"))
     tier = None
-    if isinstance(limit, int) and not isinstance(limit, bool):
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit:
         tier = "TIER_UNLIMITED" if limit < 0 else f"TIER_{limit}"
     elif isinstance(limit, str) and limit.startswith("TIER_"):
         tier = limit
@@ -256,7 +257,9 @@ def settle(message: Standing, receipts: Iterable[tuple[Receipt, int]]) -> Standi
     for receipt, attempt in receipts:
         if receipt.status == "failed":
             message = _failed(message, receipt, attempt)
-        else:
+        elif receipt.status != "sent" or attempt >= message.attempt:
+            # That an earlier attempt was taken over says nothing of the one after its failure; that it
+            # was delivered or read does: the person has it.
             message = _passed(message, receipt)
     return message
 

@@ -35,10 +35,10 @@ from broadcaster.store import (
     contact,
     conversation,
     database,
-    event,
     lease,
     message,
     receipt,
+    suppression,
 )
 from broadcaster.store.claim import PAIR_MS, Claim, Terms, claim
 from broadcaster.store.conversation import Left
@@ -436,24 +436,24 @@ class Sender:
         if found is None:
             return False
         batch = found.messages
+        # Only now that it is durable: a claim may be run again when others of its commit fail.
+        now = epoch_ms()
+        line.room -= found.reserved
+        line.not_before = {who: at for who, at in line.not_before.items() if at > now}
+        line.not_before |= {row.recipient: row.claimed_at + PAIR_MS for row in batch}
         line.turn += 1
         line.claimed += len(batch)
         line.hand.extend(batch)
-        if not batch:
+        if not batch and not found.passed_over:
             # Something may come back from its flight, or a retry come due; the sweep finds the rest.
             line.idle_until = time.monotonic() + (WALL_SECONDS if found.is_walled else 0.25)
-        return bool(batch or line.claimed or found.is_walled)
+        return bool(batch or line.claimed or found.is_walled or found.passed_over)
 
     def _claim_now(self, line: Line, room: int) -> Claim | None:
         now = epoch_ms()
         terms = Terms(line.portfolio, self._allowance(line, now), line.not_before)
         turn, pace = line.turn, line.window.current
-        found = claim(line.channel_id, self._presence.id, room, turn, pace, terms, now, now + LEASE_MS)
-        if found:
-            line.room -= found.reserved
-            line.not_before = {who: at for who, at in line.not_before.items() if at > now}
-            line.not_before |= {row.recipient: now + PAIR_MS for row in found.messages}
-        return found
+        return claim(line.channel_id, self._presence.id, room, turn, pace, terms, now, now + LEASE_MS)
 
     def _allowance(self, line: Line, now: int) -> int | None:
         """How many new people may be reached now.
@@ -555,12 +555,22 @@ class Sender:
             result.line.claimed -= 1
             result.line.news.set()
 
+    async def _break(self, results: list[Result], ended: list[int]) -> None:
+        """Hold broadcasts that burn their list; counted once, after what they are counted by is durable."""
+        details = _trips(results, self._breakers)
+        for broadcast_id in ended:
+            self._breakers.pop(broadcast_id, None)
+        if details:
+            try:
+                await self._write(_hold_all, details)
+            except Exception:
+                logger.exception("broadcasts that fail alike could not be held", broadcasts=list(details))
+
     async def _persist(self, results: list[Result]) -> None:
         """Write them, whatever it takes: again while the database refuses, one by one if one spoils all."""
         while results:
             try:
-                await self._write(record, results, self._breakers)
-                return
+                ended = await self._write(record, results)
             except Exception as error:
                 logger.exception("verdicts could not be written", count=len(results))
                 if database.is_trouble(error):
@@ -573,10 +583,14 @@ class Sender:
                     # An answer that cannot be stored is as good as none.
                     results[0].verdict = verdicts.UNREADABLE
                     await asyncio.sleep(0.1)
+            else:
+                await self._break(results, ended)
+                return
 
 
-def record(results: list[Result], breakers: dict[int, verdicts.Breaker]) -> None:
-    """Settle each message as its verdict says, pause what must pause, finish what is done."""
+def record(results: list[Result]) -> list[int]:
+    """Settle each message as its verdict says, pause what must pause, finish what is done; returns the
+    broadcasts that have ended."""
     now = epoch_ms()
     sent, failed, put_back, lost, reached, refused, left = [], [], [], [], [], [], []
     for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
@@ -608,11 +622,17 @@ def record(results: list[Result], breakers: dict[int, verdicts.Breaker]) -> None
     receipt.catch_up([row[3] for row in sent], now)
     contact.note_wa_ids(_wa_ids(results))
     _pause(results, now)
-    _break(results, breakers, now)
+    _opt_out(results, now)
     broadcast.tell_messages("message.sent", [row.message_id for row in left if row.message_id in first], now)
     broadcast.tell_messages("message.failed", [row[0] for row in failed], now)
-    for broadcast_id in broadcast.finish({r.message.broadcast_id for r in results}, now):
-        breakers.pop(broadcast_id, None)
+    return broadcast.finish({r.message.broadcast_id for r in results}, now)
+
+
+def _opt_out(results: list[Result], now: int) -> None:
+    """Whom Meta calls opted out gets no more marketing."""
+    people = [r.message.recipient for r in results if r.verdict.code in verdicts.OPT_OUTS]
+    if people:
+        suppression.add(people, "opted out at Meta", "answer", now)
 
 
 def _wa_ids(results: list[Result]) -> list[tuple[str, str]]:
@@ -630,30 +650,29 @@ def _pause(results: list[Result], now: int) -> None:
         if verdict.move is not Move.PAUSE:
             continue
         reason, detail = verdict.reason or "paused", f"{verdict.code}: {verdict.text}"
-        if reason == "template":
-            paused = broadcast.pause(claimed.broadcast_id, reason, detail, now)
-        else:
-            paused = channel.pause(line.channel_id, reason, detail, now)
-            if paused:
-                row = channel.get(line.channel_id)
-                told = {"channel": row.phone_number_id, "paused": reason, "detail": detail}
-                event.add("channel.updated", [told], now)
-        if paused:
+        if broadcast.hold(reason, channel.get(line.channel_id), claimed.broadcast_id, detail, now):
             logger.warning("paused", channel=line.channel_id, reason=reason, detail=detail)
 
 
-def _break(results: list[Result], breakers: dict[int, verdicts.Breaker], now: int) -> None:
-    """Hold a broadcast whose messages fail for the way they are made, instead of burning its list."""
+def _trips(results: list[Result], breakers: dict[int, verdicts.Breaker]) -> dict[int, str]:
+    """Broadcasts whose messages fail for the way they are made, and why each is to be held."""
+    found = {}
     for verdict, claimed in ((r.verdict, r.message) for r in results):
         if verdict.move not in (Move.SENT, Move.FAIL):
             continue
         breaker = breakers.setdefault(claimed.broadcast_id, verdicts.Breaker())
         if breaker.trips(verdict.code if verdict.move is Move.FAIL else None):
-            detail = f"too many fail alike, {verdict.code}: {verdict.text}"
-            if broadcast.pause(claimed.broadcast_id, "template", detail, now):
-                logger.warning("broadcast paused", broadcast=claimed.broadcast_id, detail=detail)
+            found[claimed.broadcast_id] = f"too many fail alike, {verdict.code}: {verdict.text}"
             # Resumed, it is judged anew.
             breakers.pop(claimed.broadcast_id, None)
+    return found
+
+
+def _hold_all(details: dict[int, str]) -> None:
+    now = epoch_ms()
+    for broadcast_id, detail in details.items():
+        if broadcast.pause(broadcast_id, "template", detail, now):
+            logger.warning("broadcast paused", broadcast=broadcast_id, detail=detail)
 
 
 def _cost(verdict: Verdict) -> int:

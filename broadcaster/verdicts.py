@@ -104,6 +104,8 @@ def _refused(http_status: int, error: dict[str, Any]) -> Verdict:
     return Verdict(move, str(code), text, reason=REASONS.get(code))
 
 
+OPT_OUTS = frozenset(("131050",))
+"""Codes that say the person wants no marketing from us."""
 KNOWN_FAILURES = frozenset((
     100, 130403, 130472, 130497, 131008, 131009, 131021, 131026, 131030, 131036, 131047, 131049,
     131050, 131051, 131052, 131062, 132000, 132005, 132008, 132012, 132018, 135000, 137000,

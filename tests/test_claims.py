@@ -3,7 +3,15 @@
 from typing import Any
 
 from broadcaster.models import Broadcast, Event, Message, Reached
-from broadcaster.store import broadcast, channel, claim, contact, database, message, suppression
+from broadcaster.store import (
+    broadcast,
+    channel,
+    claim,
+    contact,
+    database,
+    message,
+    suppression,
+)
 from broadcaster.store.claim import PAIR_MS, Terms
 from broadcaster.store.message import Draft
 from tests.conftest import NOW, add_channel
@@ -109,7 +117,7 @@ def test_meta_may_call_a_person_otherwise(channel_row: Any) -> None:
     contact.note_wa_ids([("+5511999998888", "+551199998888")])
     assert suppression.add(["+551199998888"], "x", "test", NOW) == ["+551199998888", "+5511999998888"]
     assert suppression.among(["+5511999998888"]) == {"+5511999998888"}
-    assert len(suppression.remove(["+551199998888"])) == 2
+    assert len(suppression.remove(["+551199998888"], "asked", NOW)) == 2
 
 
 def test_a_paused_channel_sends_nothing_and_wakes_nobody(channel_row: Any) -> None:
@@ -146,6 +154,25 @@ def test_a_start_a_pause_and_an_end_are_told(channel_row: Any) -> None:
     broadcast.finish([made.id], NOW)
     told = [row.type for row in Event.select().order_by(Event.id)]
     assert told == ["broadcast.started", "broadcast.paused", "broadcast.finished"]
+
+
+def test_what_stays_unknown_is_sent_again_once_and_not_after_a_stop(channel_row: Any) -> None:
+    made = accepted(channel_row, 3, on_unknown="resend")
+    with database.transaction():
+        Message.update(state="unknown", attempt=1, claimed_at=NOW).execute()
+        Message.update(resent=True).where(Message.id == 2).execute()
+        assert message.close_unknown(1000, DAY, NOW + 2000) == [made.id]
+        assert [row.state for row in Message.select().order_by(Message.id)] == [
+            "pending",
+            "failed",
+            "pending",
+        ]
+        Message.update(state="unknown").where(Message.id == 1).execute()
+        broadcast.stop(made.id, NOW + 3000)
+        message.close_unknown(1000, DAY, NOW + 9000)
+        broadcast.finish([made.id], NOW + 9000)
+    assert {row.state for row in Message.select()} == {"failed", "cancelled"}
+    assert Broadcast.get().finished_at is not None
 
 
 def test_portfolios_of_two_channels_share(channel_row: Any) -> None:

@@ -8,7 +8,16 @@ import pytest
 from broadcaster import access, wire
 from broadcaster.clock import epoch_ms
 from broadcaster.models import Broadcast, Message
-from tests.conftest import CHANNEL, NOW, Client, Field, add_channel, masked, settle, wait_until
+from tests.conftest import (
+    CHANNEL,
+    NOW,
+    Client,
+    Field,
+    add_channel,
+    masked,
+    settle,
+    wait_until,
+)
 
 BULK, SINGLE = "/v1/messages/bulk", "/v1/messages/template"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

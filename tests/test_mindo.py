@@ -13,7 +13,16 @@ from broadcaster import access, broadcasts, wire
 from broadcaster.models import Broadcast, Message
 from broadcaster.store import channel as channel_rows
 from broadcaster.store import template as template_rows
-from tests.conftest import CHANNEL, NOW, Client, Field, add_channel, masked, settle, wait_until
+from tests.conftest import (
+    CHANNEL,
+    NOW,
+    Client,
+    Field,
+    add_channel,
+    masked,
+    settle,
+    wait_until,
+)
 
 ROOT = "/api/v1/meta-templates"
 MASKS = {

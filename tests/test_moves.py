@@ -2,15 +2,24 @@
 
 import hashlib
 import hmac
+import json
 from typing import Any
 
 import pytest
 
 from broadcaster import inbox, receipts, wire
-from broadcaster.models import Broadcast, Callback, Channel, Event, Message, Suppression, Template
-from broadcaster.store import database
+from broadcaster.models import (
+    Broadcast,
+    Callback,
+    Channel,
+    Event,
+    Message,
+    Suppression,
+    Template,
+)
+from broadcaster.store import broadcast, database
 from tests.conftest import CHANNEL, NOW, Client, request_of, settle
-from tests.test_receipts import callback
+from tests.test_receipts import callback, status
 
 
 def made(client: Client, *states: tuple[str, str | None], **changes: Any) -> str:
@@ -61,6 +70,81 @@ def test_a_failure_without_a_code_is_retried_too(client: Client) -> None:
     [row] = client.get(f"/v1/broadcasts/{public_id}/errors").json["data"]
     assert (row["code"], row["count"]) == ("UNDELIVERED", 2)
     assert client.post(f"/v1/broadcasts/{public_id}/retry?code=UNDELIVERED").json["retried"] == 2
+
+
+def test_what_is_retried_hears_no_old_news_of_being_sent(client: Client) -> None:
+    """A repeated `sent` of the attempt that failed must not keep the next from leaving."""
+    public_id = made(client, ("sent", "failed"))
+    client.post(f"/v1/broadcasts/{public_id}/retry")
+    [row] = Message.select()
+    tag = f"{broadcast.installation_key()}.{row.id}.1"
+    hear(client, callback(status("sent", "wamid.T1/+==", tag)))
+    assert Message.get().state == "pending"
+    hear(client, callback(status("delivered", "wamid.T1/+==", tag)))
+    assert (Message.get().state, Message.get().delivery) == ("sent", "delivered")
+
+
+def test_a_retry_after_the_expiry_is_not_expired_again(client: Client) -> None:
+    public_id = made(client, ("failed", None))
+    with database.transaction():
+        Broadcast.update(expire_at=NOW).execute()
+        assert broadcast.retry(Broadcast.get().id, None, NOW + 1) == 1
+        assert broadcast.expire(NOW + 2) == []
+    assert client.get(f"/v1/broadcasts/{public_id}").json["stats"]["pending"] == 1
+
+
+def test_whom_meta_calls_opted_out_is_suppressed_by_receipt(client: Client) -> None:
+    made(client, ("sent", None), ("sent", None))
+    first, second = Message.select().order_by(Message.id)
+    key = broadcast.installation_key()
+    errors = [{"code": 131050, "title": "opted out"}]
+    hear(client, callback(status("failed", first.wamid, f"{key}.{first.id}.1", errors=errors)))
+    hear(client, callback(status("failed", second.wamid, f"{key}.{second.id}.1", errors=[{"code": 131026}])))
+    assert [row.recipient for row in Suppression.select()] == [first.recipient]
+    assert Event.select().where(Event.type == "optout.changed").count() == 1
+
+
+@pytest.mark.parametrize(("code", "seconds_ago", "held"), [
+    (132015, 10, "template"), (131042, 10, "channel"), (131042, 3600, None), (131026, 10, None),
+])  # fmt: skip
+def test_a_recent_receipt_holds_what_would_fail_alike(
+    client: Client, code: int, seconds_ago: int, held: str | None
+) -> None:
+    public_id = made(client, ("sent", None), ("pending", None))
+    row = Message.select().order_by(Message.id).get()
+    at = str(NOW // 1000 - seconds_ago)
+    tag = f"{broadcast.installation_key()}.{row.id}.1"
+    told = status("failed", row.wamid, tag, errors=[{"code": code, "title": "no"}], timestamp=at)
+    hear(client, callback(told))
+    reason = client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]["reason"]
+    assert held in (None, reason)
+    assert (Channel.get().paused_at is not None) == (held == "channel")
+    assert (Broadcast.get().paused_at is not None) == (held == "template")
+
+
+def test_a_replay_does_not_undo_what_was_decided_since(client: Client) -> None:
+    preference = {
+        "wa_id": "905554440000",
+        "category": "marketing_messages",
+        "value": "resume",
+        "timestamp": 1,
+    }
+    hear(client, callback(field="user_preferences", user_preferences=[preference]))
+    client.post("/v1/suppressions", {"to": ["+905554440000"]})
+    with database.transaction():
+        assert inbox.replay(client.settings, 0, NOW) == 1
+    assert Suppression.select().count() == 1
+
+
+def test_a_stop_button_with_a_payload_of_its_own_opts_out(client: Client) -> None:
+    base = {"from": "905554440000", "id": "wamid.in", "timestamp": "1"}
+    for i, part in enumerate((
+        {"type": "button", "button": {"payload": "unsub_1", "text": "STOP"}},
+        {"type": "interactive", "interactive": {"button_reply": {"id": "x", "title": "stop"}}},
+    )):  # fmt: skip
+        person = f"90555444000{i}"
+        hear(client, callback(messages=[{**base, "from": person, **part}]))
+    assert Suppression.select().count() == 2
 
 
 def test_a_stopped_broadcast_is_not_retried(client: Client) -> None:
@@ -143,7 +227,7 @@ COUPON = [
 
 def hear(client: Client, document: dict[str, Any]) -> None:
     with database.transaction():
-        inbox.take([inbox.Letter("{}", receipts.read(document))], client.settings, NOW)
+        inbox.take([inbox.Letter(json.dumps(document), receipts.read(document))], client.settings, NOW)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +331,7 @@ def test_replaying_callbacks_changes_nothing_more(client: Client) -> None:
     status = {"id": wamid, "status": "delivered", "timestamp": str(NOW // 1000)}
     document = callback(status)
     with database.transaction():
-        inbox.take([inbox.Letter(wire.dumps(document), receipts.read(document))], client.settings, NOW)
+        inbox.take([inbox.Letter(json.dumps(document), receipts.read(document))], client.settings, NOW)
     Message.update(delivery=None, delivered_at=None).execute()
     with database.transaction():
         assert inbox.replay(client.settings, NOW - 1, NOW) == 1

@@ -8,7 +8,15 @@ from broadcaster import wire
 from broadcaster.models import Broadcast, Contact, Conversation, Event, Message
 from broadcaster.store import conversation, database
 from broadcaster.store.conversation import Left
-from tests.conftest import CHANNEL, NOW, Client, Field, add_channel, request_of, wait_until
+from tests.conftest import (
+    CHANNEL,
+    NOW,
+    Client,
+    Field,
+    add_channel,
+    request_of,
+    wait_until,
+)
 
 
 def leave(channel_id: int, *recipients: str, broadcast_id: int = 1, at: int = NOW) -> None:

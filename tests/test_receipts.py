@@ -13,14 +13,22 @@ from broadcaster.receipts import Receipt, Standing, read, settle
 from broadcaster.store import broadcast, database, message, receipt
 from broadcaster.store.receipt import Came
 from tests.conftest import NOW
-from tests.test_state_machine import accepted, claim, mark, settle_lost, settle_put_back, settle_sent, states
+from tests.test_state_machine import (
+    accepted,
+    claim,
+    mark,
+    settle_lost,
+    settle_put_back,
+    settle_sent,
+    states,
+)
 
 SECOND = NOW // 1000
 
 
 def status(word: str, wamid: str = "wamid.1", tag: str | None = None, **more: Any) -> dict[str, Any]:
     shown = {"id": wamid, "status": word, "timestamp": str(SECOND), "recipient_id": "905554440000", **more}
-    if word == "failed":
+    if word == "failed" and "errors" not in more:
         shown["errors"] = [{"code": 131026, "title": "x", "error_data": {"details": "unreachable"}}]
     return shown if tag is None else {**shown, "biz_opaque_callback_data": tag}
 

@@ -68,6 +68,26 @@ def test_events_go_to_no_address_inside(client: Client, url: str) -> None:
     assert [fault["field"] for fault in response.json["errors"]] == ["url"]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::a9fe:a9fe",
+        "2002:7f00:1::",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_ipv6_hides_no_address_inside(address: str) -> None:
+    with pytest.raises(events.Refused):
+        events.resolve(f"http://[{address}]/", [])
+
+
+def test_ipv6_outside_is_fine() -> None:
+    assert events.resolve("http://[2606:4700::1111]/", []) == "2606:4700::1111"
+
+
 def test_a_webhook_is_made_shown_and_removed(client: Client) -> None:
     made = client.post("/v1/webhooks", {"url": "https://93.184.216.34/x", "types": ["broadcast.finished"]})
     assert made.status_code == 201
@@ -169,7 +189,7 @@ def test_attempts_spread_over_about_three_days(client: Client) -> None:
     assert 2.5 < sum(events.DELAYS) / 86_400 < 3.5
     row = webhooks.add("https://93.184.216.34/", ["optout.changed"], "x", NOW)
     client.post("/v1/suppressions", {"to": ["+905554440001"]})
-    first = webhooks.claim(10, NOW * 2)
+    first = webhooks.claim({1: 10}, NOW * 2)
     assert [due.webhook.id for due in first] == [row.id]
-    assert webhooks.claim(10, NOW * 2) == []
+    assert webhooks.claim({1: 10}, NOW * 2) == []
     assert EventDelivery.get().state == "pending"

@@ -10,7 +10,16 @@ import falcon
 from broadcaster import broadcasts, http, templates, verdicts, wire
 from broadcaster.broadcasts import Progress, Quota
 from broadcaster.config import Settings
-from broadcaster.models import Channel, Contact, Event, EventDelivery, Message, Suppression, Template, Webhook
+from broadcaster.models import (
+    Channel,
+    Contact,
+    Event,
+    EventDelivery,
+    Message,
+    Suppression,
+    Template,
+    Webhook,
+)
 from broadcaster.planning import Plan, is_verified
 from broadcaster.store import contact as contact_rows
 from broadcaster.store import conversation as conversation_rows

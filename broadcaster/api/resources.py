@@ -6,7 +6,16 @@ from typing import Any
 
 import falcon
 
-from broadcaster import broadcasts, channels, hooks, http, optouts, phone, planning, wire
+from broadcaster import (
+    broadcasts,
+    channels,
+    hooks,
+    http,
+    optouts,
+    phone,
+    planning,
+    wire,
+)
 from broadcaster.api import answers, shapes
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, NotFound

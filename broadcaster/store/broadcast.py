@@ -6,8 +6,15 @@ from typing import Any
 
 from peewee import fn
 
-from broadcaster.models import Broadcast, Channel, Idempotency, Installation, Lease, Message
-from broadcaster.store import database, event, message
+from broadcaster.models import (
+    Broadcast,
+    Channel,
+    Idempotency,
+    Installation,
+    Lease,
+    Message,
+)
+from broadcaster.store import channel, database, event, message
 
 STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
 
@@ -119,6 +126,19 @@ def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
     return paused
 
 
+def hold(reason: str, row: Channel, broadcast_id: int, detail: str, now: int) -> bool:
+    """Hold what would fail in the same way: the broadcast for its template, else its whole channel; False
+    if it was held."""
+    if reason == "template":
+        return pause(broadcast_id, reason, detail, now)
+    paused = channel.pause(row.id, reason, detail, now)
+    if paused:
+        event.add(
+            "channel.updated", [{"channel": row.phone_number_id, "paused": reason, "detail": detail}], now
+        )
+    return paused
+
+
 def pause_template(waba_id: str, name: str, language: str, detail: str, now: int) -> int:
     """Hold all that has not ended of a template; returns how many broadcasts."""
     numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
@@ -144,7 +164,9 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
         return 0
     count = message.retry(broadcast_id, code, now)
     if count:
-        Broadcast.update(finished_at=None).where(Broadcast.id == broadcast_id).execute()
+        # Somebody wants them sent after all, whatever time was set at first.
+        expire_at = row.expire_at if (row.expire_at or now) > now else None
+        Broadcast.update(finished_at=None, expire_at=expire_at).where(Broadcast.id == broadcast_id).execute()
     return count
 
 

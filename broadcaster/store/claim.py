@@ -30,11 +30,15 @@ class Terms:
 
 @dataclass(slots=True)
 class Claim:
-    """What was claimed; `reserved` of these are new people, `is_walled` if the allowance ended."""
+    """What was claimed; `reserved` of these are new people, `is_walled` if the allowance ended.
+
+    `passed_over` were due and are not claimed: refused, or put off for their people's sake.
+    """
 
     messages: list[Claimed] = field(default_factory=list)
     reserved: int = 0
     is_walled: bool = False
+    passed_over: int = 0
 
 
 def claim(
@@ -101,9 +105,11 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     # Several statements under the write lock, which every transaction of ours opens with.
     room = None if terms.room is None else max(0, terms.room - found.reserved)
     rows = message.due(active.id, limit, terms.portfolio, room, now)
+    met = len(rows)
     if active.is_marketing:
         rows = _willing(rows, now)
     rows = _rested(rows, terms.not_before, {row.recipient for row in found.messages})
+    found.passed_over += met - len(rows)
     message.claimed([row for row, _ in rows])
     new = {row.recipient for row, is_known in rows if not is_known} if room is not None else set()
     message.reached([(terms.portfolio, recipient, now) for recipient in new])

@@ -48,9 +48,12 @@ def note_wa_ids(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def also_known_as(person: str) -> list[str]:
-    """Every name of ours for whom Meta calls so, the given one first."""
-    query = Contact.select(Contact.recipient).where((Contact.wa_id == person) & (Contact.recipient != person))
-    return [person, *(recipient for (recipient,) in database.tuples(query))]
+    """Every name of this person's, the given one first: Meta's for whom we call so, and ours for whom
+    Meta calls so."""
+    known = Contact.select(Contact.wa_id).where((Contact.recipient == person) & Contact.wa_id.is_null(False))
+    theirs = [person, *(wa_id for (wa_id,) in database.tuples(known))]
+    ours = Contact.select(Contact.recipient).where(Contact.wa_id.in_(theirs))
+    return list(dict.fromkeys([*theirs, *(recipient for (recipient,) in database.tuples(ours))]))
 
 
 def note_names(names: dict[str, str]) -> None:

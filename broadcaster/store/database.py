@@ -13,7 +13,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from peewee import Database, Model, PeeweeException, SqliteDatabase
+from peewee import (
+    Database,
+    DataError,
+    IntegrityError,
+    Model,
+    PeeweeException,
+    ProgrammingError,
+    SqliteDatabase,
+)
 from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
@@ -127,6 +135,18 @@ def insert_rows(
         database.execute_sql(statement, [value for row in part for value in row])
 
 
+def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> int:
+    """Delete these rows, some thousands in a transaction; returns how many."""
+    key: Any = model._meta.primary_key
+    count = 0
+    while True:
+        with transaction():
+            gone = model.delete().where(key.in_(model.select(key).where(which).limit(portion))).execute()
+        count += gone
+        if gone < portion:
+            return count
+
+
 def tuples(query: Any) -> list[tuple[Any, ...]]:
     """The rows of a query, its cursor closed."""
     return list(query.tuples().execute())
@@ -160,7 +180,8 @@ def numbers(public_ids: Iterable[str], prefix: str) -> dict[int, str]:
 
 def is_trouble(error: BaseException) -> bool:
     """Whether an error is the database's (locked, disk full) and not the caller's."""
-    return isinstance(error, PeeweeException)
+    wrong = (DataError, IntegrityError, ProgrammingError)
+    return isinstance(error, PeeweeException) and not isinstance(error, wrong)
 
 
 def is_writable() -> bool:

@@ -19,20 +19,25 @@ def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
     caller's transaction makes them true together with the change."""
     if not documents:
         return
-    listeners = listening(type)
-    for document in documents:
-        _record(listeners, type, document, now)
+    _record(listening(type), type, documents, now)
 
 
 def add_for(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
     """One event for these webhooks, whatever they asked for."""
     with database.transaction():
-        _record(webhook_ids, type, document, now)
+        _record(webhook_ids, type, [document], now)
 
 
-def _record(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
-    row = Event.create(type=type, created_at=now, data=wire.dumps(document))
-    deliveries = [(webhook_id, row.id, "pending", 0, now) for webhook_id in webhook_ids]
+def _record(webhook_ids: list[int], type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
+    rows = [(type, now, wire.dumps(document)) for document in documents]
+    database.insert_rows(Event, ("type", "created_at", "data"), rows)
+    # Under the write lock the newest ids are ours.
+    newest = database.tuples(Event.select(Event.id).order_by(Event.id.desc()).limit(len(rows)))
+    deliveries = [
+        (webhook_id, event_id, "pending", 0, now)
+        for (event_id,) in reversed(newest)
+        for webhook_id in webhook_ids
+    ]
     columns = ("webhook_id", "event_id", "state", "attempts", "next_at")
     database.insert_rows(EventDelivery, columns, deliveries)
 

@@ -269,44 +269,44 @@ def lost_by_the_dead(channel_id: int, now: int) -> int:
 
 
 def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
-    """unknown -> failed (OUTCOME_UNKNOWN), or -> pending again where the broadcast asks for it.
+    """unknown -> failed (OUTCOME_UNKNOWN), or -> pending again, once, where the broadcast asks for it.
 
     After `window` milliseconds without a receipt although receipts for later messages of the channel
     came, or none ever comes to this installation; after `hard_limit` in any case. Broadcasts that
-    hold keep theirs. Returns the broadcasts concerned.
+    hold keep theirs until they are stopped. Returns the broadcasts concerned.
     """
-    rows = _overdue(now - window)
-    heard = _last_heard({row.broadcast_id for row in rows}, now - hard_limit - window)
-    rows = [row for row in rows if (row.claimed_at or 0) < max(now - hard_limit, heard[row.broadcast_id])]
-    policies = dict(
-        database.tuples(
-            Broadcast.select(Broadcast.id, Broadcast.on_unknown).where(
-                Broadcast.id.in_({row.broadcast_id for row in rows})
-            )
-        )
+    late = (Message.state == "unknown") & (Message.claimed_at < now - window)
+    query = (
+        Broadcast.select(Broadcast.id, Broadcast.on_unknown, Broadcast.stopped_at.is_null(False))
+        .where(Broadcast.id.in_(Message.select(Message.broadcast_id).where(late).distinct()))
+        .where((Broadcast.on_unknown != "hold") | Broadcast.stopped_at.is_null(False))
     )
-    again = [row.id for row in rows if policies[row.broadcast_id] == "resend"]
-    closed = [row.id for row in rows if policies[row.broadcast_id] == "fail"]
-    Message.update(state="pending", resent=True, next_at=now, settled_at=now).where(
-        Message.id.in_(again) & (Message.state == "unknown")
-    ).execute()
-    Message.update(
+    rows = database.tuples(query)
+    heard = _last_heard({row_id for row_id, *_ in rows}, now - hard_limit - window)
+    concerned = []
+    for broadcast_id, policy, is_stopped in rows:
+        before = min(now - window, max(now - hard_limit, heard[broadcast_id]))
+        which = late & (Message.broadcast_id == broadcast_id) & (Message.claimed_at < before)
+        again = _sent_again(which & ~Message.resent, now) if policy == "resend" and not is_stopped else 0
+        if again + _given_up(which, now):
+            concerned.append(broadcast_id)
+    return concerned
+
+
+def _sent_again(which: Any, now: int) -> int:
+    """unknown -> pending, marked as a possible duplicate."""
+    return Message.update(state="pending", resent=True, next_at=now, settled_at=now).where(which).execute()
+
+
+def _given_up(which: Any, now: int) -> int:
+    """unknown -> failed (OUTCOME_UNKNOWN)."""
+    query = Message.update(
         state="failed",
         error_code=MAYBE,
         error_text="no answer and no receipt came; it may have been delivered",
         settled_at=now,
-    ).where(Message.id.in_(closed) & (Message.state == "unknown")).execute()
-    return sorted({row.broadcast_id for row in rows if policies[row.broadcast_id] != "hold"})
-
-
-def _overdue(claimed_before: int) -> list[Message]:
-    held = Broadcast.select(Broadcast.id).where(Broadcast.on_unknown == "hold")
-    query = Message.select(Message.id, Message.broadcast_id, Message.claimed_at).where(
-        (Message.state == "unknown")
-        & (Message.claimed_at < claimed_before)
-        & Message.broadcast_id.not_in(held)
     )
-    return list(query.limit(1000))
+    return query.where(which).execute()
 
 
 def _last_heard(broadcast_ids: set[int], since: int) -> dict[int, int]:
@@ -542,6 +542,9 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
         wamid=None,
         sent_at=None,
         tries=0,
+        # What receipts still say of the attempt that failed is not of the next; of one that may have
+        # left it is.
+        attempt=Message.attempt + fn.IIF(unknown | (known == MAYBE), 0, 1),
         next_at=now,
         resent=Message.resent | unknown | (known == MAYBE),
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from broadcaster import wire
-from broadcaster.models import Broadcast, Callback, EarlyReceipt, Message
+from broadcaster.models import Broadcast, Callback, Channel, EarlyReceipt, Message
 from broadcaster.receipts import Receipt
 from broadcaster.store import broadcast, conversation, database, message
 from broadcaster.store.conversation import Left
@@ -21,10 +21,10 @@ class Came(NamedTuple):
     receipts: list[Receipt]
 
 
-def record(callbacks: Sequence[Came], now: int) -> None:
+def record(callbacks: Sequence[Came], now: int, understood: bool = True) -> None:
     """Keep these callbacks and let their receipts do their work, whatever order they came in."""
-    rows = [(now, came.body) for came in callbacks]
-    database.insert_rows(Callback, ("received_at", "body"), rows)
+    rows = [(now, came.body, understood) for came in callbacks]
+    database.insert_rows(Callback, ("received_at", "body", "understood"), rows)
     apply([receipt for came in callbacks for receipt in came.receipts], now)
 
 
@@ -60,15 +60,31 @@ def _match(receipts: Iterable[Receipt]) -> tuple[list[Matched], list[Receipt]]:
         tag = (receipt.tag or "").split(".")
         if len(tag) == 3 and tag[0] == key and tag[1].isdecimal() and tag[2].isdecimal():
             matched.append(Matched(int(tag[1][:18]), int(tag[2][:18]), receipt))
-        elif len(tag) != 3:
-            # With a tag of that form it is another installation's on the same number.
+        else:
             by_wamid.append(receipt)
     known: dict[str, tuple[int, int]] = {}
     for part in database.parts(sorted({receipt.wamid for receipt in by_wamid}), _AT_ONCE):
         query = Message.select(Message.wamid, Message.id, Message.attempt).where(Message.wamid.in_(part))
         known |= {wamid: (row_id, attempt) for wamid, row_id, attempt in database.tuples(query)}
     matched += [Matched(*known[r.wamid], r) for r in by_wamid if r.wamid in known]
-    return matched, [receipt for receipt in by_wamid if receipt.wamid not in known]
+    # With a tag of our form it is another installation's on the same number, and no answer will name it.
+    early = [r for r in by_wamid if r.wamid not in known and (r.tag or "").count(".") != 2]
+    return matched, early
+
+
+def senders(receipts: Sequence[Receipt]) -> list[tuple[Message, Channel, Receipt]]:
+    """The message and the channel each of these receipts is about; others' are left out."""
+    found = []
+    for message_id, _, receipt in _match(receipts)[0] if receipts else ():
+        row = Message.get_or_none(Message.id == message_id)
+        if row is not None:
+            broadcast_row = Broadcast.get_by_id(row.broadcast_id)
+            found.append((row, Channel.get_by_id(broadcast_row.channel_id), receipt))
+    return found
+
+
+def note_understood(callback_id: int) -> None:
+    Callback.update(understood=True).where(Callback.id == callback_id).execute()
 
 
 def _receive(matched: list[Matched], now: int) -> int:
@@ -104,7 +120,6 @@ def page(since: int, after: int, limit: int) -> list[Callback]:
 
 
 def forget(received_before: int) -> int:
-    """Drop what is older."""
-    with database.transaction():
-        EarlyReceipt.delete().where(EarlyReceipt.received_at < received_before).execute()
-        return Callback.delete().where(Callback.received_at < received_before).execute()
+    """Drop what is older, in portions that keep nobody waiting."""
+    early = database.delete_in_portions(EarlyReceipt, EarlyReceipt.received_at < received_before)
+    return early + database.delete_in_portions(Callback, Callback.received_at < received_before)

@@ -8,6 +8,7 @@ from broadcaster.store import database
 
 PREFIX = "wh_"
 _LEASE_MS = 60_000
+MOST_AGAIN = 10_000
 """How long a delivery that somebody works on is nobody else's."""
 
 
@@ -66,16 +67,10 @@ def enable(webhook_id: int) -> None:
         Webhook.update(disabled_at=None, disabled_reason=None).where(Webhook.id == webhook_id).execute()
 
 
-def claim(limit: int, now: int) -> list[Due]:
-    """Deliveries that are due, ours for a minute."""
+def claim(room: dict[int, int], now: int) -> list[Due]:
+    """Deliveries that are due, ours for a minute; `room` says how many of each webhook."""
     with database.transaction():
-        query = (
-            EventDelivery.select()
-            .where((EventDelivery.state == "pending") & (EventDelivery.next_at <= now))
-            .order_by(EventDelivery.next_at, EventDelivery.id)
-            .limit(limit)
-        )
-        rows = list(query)
+        rows = [row for webhook_id, limit in room.items() for row in _due(webhook_id, limit, now)]
         held = EventDelivery.update(next_at=now + _LEASE_MS)
         held.where(EventDelivery.id.in_([row.id for row in rows])).execute()
         hooks = {row.id: row for row in Webhook.select().where(Webhook.id.in_({r.webhook_id for r in rows}))}
@@ -83,9 +78,17 @@ def claim(limit: int, now: int) -> list[Due]:
         return [Due(row.id, hooks[row.webhook_id], told[row.event_id], row.attempts) for row in rows]
 
 
-def has_due(now: int) -> bool:
+def _due(webhook_id: int, limit: int, now: int) -> list[EventDelivery]:
     waiting = (EventDelivery.state == "pending") & (EventDelivery.next_at <= now)
-    return bool(EventDelivery.select(1).where(waiting).exists())
+    query = EventDelivery.select().where(waiting & (EventDelivery.webhook_id == webhook_id))
+    return list(query.order_by(EventDelivery.next_at, EventDelivery.id).limit(limit))
+
+
+def with_due(now: int) -> list[int]:
+    """The webhooks for which something is due."""
+    waiting = (EventDelivery.state == "pending") & (EventDelivery.next_at <= now)
+    query = EventDelivery.select(EventDelivery.webhook_id).where(waiting).distinct()
+    return [webhook_id for (webhook_id,) in database.tuples(query)]
 
 
 def settle(delivery_id: int, state: str, answer: str, next_at: int, now: int) -> None:
@@ -110,9 +113,14 @@ def log(webhook_id: int, before: int | None, limit: int) -> list[tuple[EventDeli
 
 
 def send_again(webhook_id: int, types: Iterable[str], after: int, now: int) -> int:
-    """Deliver once more all events of these types after an id; returns how many."""
+    """Deliver once more the events of these types after an id, those not on their way, the oldest
+    MOST_AGAIN of them; returns how many."""
     with database.transaction():
-        query = Event.select(Event.id).where((Event.id > after) & Event.type.in_(list(types)))
+        under_way = EventDelivery.select(EventDelivery.event_id).where(
+            (EventDelivery.webhook_id == webhook_id) & (EventDelivery.state == "pending")
+        )
+        wanted = (Event.id > after) & Event.type.in_(list(types)) & Event.id.not_in(under_way)
+        query = Event.select(Event.id).where(wanted).order_by(Event.id).limit(MOST_AGAIN)
         rows = [(webhook_id, event_id, "pending", 0, now) for (event_id,) in database.tuples(query)]
         columns = ("webhook_id", "event_id", "state", "attempts", "next_at")
         database.insert_rows(EventDelivery, columns, rows)
@@ -120,8 +128,5 @@ def send_again(webhook_id: int, types: Iterable[str], after: int, now: int) -> i
 
 
 def forget(created_before: int) -> int:
-    """Drop events, and their deliveries, that are older."""
-    with database.transaction():
-        old = Event.select(Event.id).where(Event.created_at < created_before)
-        EventDelivery.delete().where(EventDelivery.event_id.in_(old)).execute()
-        return Event.delete().where(Event.created_at < created_before).execute()
+    """Drop events, and with them their deliveries, that are older."""
+    return database.delete_in_portions(Event, Event.created_at < created_before)
