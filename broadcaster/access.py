@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from broadcaster import vault
 from broadcaster.errors import Faults, Forbidden, Invalid, Unauthorized
 from broadcaster.models import Token
-from broadcaster.store import database
+from broadcaster.store import database, installation
 from broadcaster.store import token as tokens
 
 SCOPES = (
@@ -13,6 +13,7 @@ SCOPES = (
     "channels:read", "webhooks:manage", "admin",
 )  # fmt: skip
 PREFIX = "bc"
+LEAST_PASSWORD = 12
 DAY = 86_400_000
 _NOTE_EVERY_MS = 60_000
 _noted: dict[str, int] = {}
@@ -37,7 +38,15 @@ def authenticate(presented: str | None, now: int) -> Caller:
     """The holder of a token; raises Unauthorized for none, an unknown, a revoked or an expired one."""
     if not presented:
         raise Unauthorized("send a token as Authorization: Bearer ... or X-API-Key: ...")
-    row = _known(presented)
+    return _valid(_known(presented), now)
+
+
+def holder(token_id: str, now: int) -> Caller:
+    """The holder of a token that was presented before; raises Unauthorized once it is no longer good."""
+    return _valid(tokens.find(token_id), now)
+
+
+def _valid(row: Token | None, now: int) -> Caller:
     if row is None:
         raise Unauthorized("the token is not valid")
     if row.revoked_at is not None:
@@ -73,6 +82,26 @@ def create_token(name: str, scopes: list[str], days: int | None, now: int, prefi
     expires_at = None if days is None else now + days * DAY
     tokens.add(token_id, name, vault.hashed(token), scopes, now, expires_at)
     return token
+
+
+def set_password(password: str) -> None:
+    """Let the dashboard be entered with this password, and no more with the one before; raises Invalid."""
+    if len(password) < LEAST_PASSWORD:
+        faults = Faults()
+        faults.add("password", f"must have at least {LEAST_PASSWORD} characters")
+        raise Invalid(faults)
+    installation.keep_password(vault.stretched(password))
+
+
+def is_password(presented: str) -> bool:
+    """Whether this is the dashboard's password; False if none was set."""
+    stored = installation.password()
+    return bool(stored) and vault.fits(presented, stored or "")
+
+
+def password_mark() -> str:
+    """Something that changes with the dashboard's password and tells nothing of it."""
+    return vault.hashed(installation.password() or "")
 
 
 def _known(presented: str) -> Token | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon
 
-from broadcaster import api, broadcasts, callbacks, dialects, http, log
+from broadcaster import api, broadcasts, callbacks, dashboard, dialects, http, log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Busy, Invalid
@@ -31,6 +31,7 @@ def make_app(settings: Settings, bell: Bell, vault: Vault, writer: Writer | None
     callbacks.add_routes(app, context)
     for dialect in dialects.ALL:
         dialect.add_routes(app, context)
+    dashboard.add_routes(app, context)
     app.add_route("/healthz", _Alive())
     app.add_route("/readyz", _Ready())
     return app
@@ -81,7 +82,8 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
 
 
 def _refuse(request: falcon.Request, response: falcon.Response, refusal: http.Refusal) -> None:
-    face = next((dialect for dialect in dialects.ALL if dialect.speaks(request.path)), api)
+    faces: tuple[Any, ...] = (*dialects.ALL, dashboard)
+    face = next((face for face in faces if face.speaks(request.path)), api)
     face.refuse(response, refusal)
     if refusal.status == 401:
         response.set_header("WWW-Authenticate", "Bearer")

@@ -399,6 +399,21 @@ def token_revoke(_here: Installation, token_id: str) -> None:
     click.echo(f"token {token_id} revoked")
 
 
+@cli.command("dashboard-password")
+@_installed
+def dashboard_password(_here: Installation) -> None:
+    """Set the password that opens the dashboard, asked for twice; a line on standard input does as well.
+
+    Example: broadcaster dashboard-password
+    """
+    if sys.stdin.isatty():
+        password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    access.set_password(password)
+    click.echo("the password is set; whoever signed in with the one before is signed out")
+
+
 # Broadcasts
 
 

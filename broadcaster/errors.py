@@ -57,6 +57,11 @@ class Faults:
     def __bool__(self) -> bool:
         return self.count > 0
 
+    def check(self) -> None:
+        """Raises Invalid if there are any."""
+        if self.count:
+            raise Invalid(self)
+
 
 def _clipped(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "..."

@@ -65,6 +65,11 @@ def get(reference: str) -> Webhook:
     return row
 
 
+def public_id(reference: str) -> str:
+    """The id callers know a webhook by; raises NotFound."""
+    return webhooks.public_id(get(reference).id)
+
+
 def remove(reference: str) -> None:
     """Raises NotFound."""
     webhooks.remove(get(reference).id)

@@ -31,6 +31,7 @@ class Installation(Base):
     id = AutoField()
     key = TextField()
     created_at = BigIntegerField()
+    dashboard_password = TextField(null=True)
 
 
 class Channel(Base):

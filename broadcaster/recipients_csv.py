@@ -30,7 +30,26 @@ class Rows:
         return f"row {self.numbers[int(found[1])]} "
 
 
+@dataclass
+class Table:
+    """A file's columns and rows, each row with its line's number, and what was wrong with others."""
+
+    columns: list[str]
+    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+
 def read(raw: bytes) -> Rows:
+    """The recipients of a CSV with a column `to`; raises Malformed where the file cannot be used."""
+    found = table(raw)
+    if "to" not in found.columns:
+        raise Malformed('the first row must name the columns, one of them "to"')
+    return Rows(
+        [_recipient(dict(row)) for _, row in found.rows], [number for number, _ in found.rows], found.faults
+    )
+
+
+def table(raw: bytes) -> Table:
     """The rows of a CSV in UTF-8, with or without byte order mark, parted by comma, semicolon or tab.
 
     Raises Malformed where the file as a whole cannot be used.
@@ -44,15 +63,15 @@ def read(raw: bytes) -> Rows:
     first_line = text.replace("\r", "\n").partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
-    rows = Rows()
+    found = Table([])
     try:
-        header = _header(next(reader, []))
+        found.columns = _header(next(reader, []))
         for row in reader:
             if any(cell.strip() for cell in row):
-                _take(rows, header, row, reader.line_num)
+                _take(found, row, reader.line_num)
     except csv.Error as error:
-        rows.faults.append((reader.line_num, f"cannot be read as CSV: {error}"))
-    return rows
+        found.faults.append((reader.line_num, f"cannot be read as CSV: {error}"))
+    return found
 
 
 def _header(cells: list[str]) -> list[str]:
@@ -60,21 +79,21 @@ def _header(cells: list[str]) -> list[str]:
     while names and not names[-1]:
         names.pop()
     names = ["to" if name.lower() == "to" else name for name in names]
-    if "to" not in names:
+    if not names:
         raise Malformed('the first row must name the columns, one of them "to"')
     if len(set(names)) != len(names) or "" in names:
         raise Malformed("the first row must give each column a name of its own")
     return names
 
 
-def _take(rows: Rows, header: list[str], row: list[str], number: int) -> None:
-    while len(row) > len(header) and not row[-1].strip():
+def _take(found: Table, row: list[str], number: int) -> None:
+    columns = found.columns
+    while len(row) > len(columns) and not row[-1].strip():
         row.pop()
-    if len(row) != len(header):
-        rows.faults.append((number, f"has {len(row)} cells, the header has {len(header)}"))
+    if len(row) != len(columns):
+        found.faults.append((number, f"has {len(row)} cells, the header has {len(columns)}"))
         return
-    rows.recipients.append(_recipient(dict(zip(header, row, strict=True))))
-    rows.numbers.append(number)
+    found.rows.append((number, dict(zip(columns, row, strict=True))))
 
 
 def _recipient(row: dict[str, str]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Secrets: Meta's tokens encrypted at rest, our own tokens made and hashed."""
 
+import base64
 import hashlib
+import hmac
 import os
 import secrets
 import string
 from pathlib import Path
 
+from cryptography.exceptions import InvalidKey
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from broadcaster.errors import Misconfigured
 
@@ -21,6 +25,7 @@ class Vault:
     """
 
     def __init__(self, keys: list[str]):
+        self._first = keys[0] if keys else ""
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
@@ -37,6 +42,10 @@ class Vault:
             raise Misconfigured(
                 "a stored secret cannot be read with the keys in secret.key: restore the right key file"
             ) from None
+
+    def key_for(self, purpose: str) -> str:
+        """A key for signing, of this installation and this purpose alone."""
+        return hmac.new(self._first.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
 def open_vault(data_dir: Path) -> Vault:
@@ -63,6 +72,28 @@ def token_id(token: str) -> str | None:
 def hashed(token: str) -> str:
     """What is stored of a token. A plain hash suffices: the secret is random, not chosen."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def stretched(password: str) -> str:
+    """What is stored of a password a person chose: slow to try, with a salt of its own."""
+    salt = secrets.token_bytes(16)
+    made = _scrypt(salt).derive(password.encode())
+    return f"{base64.b64encode(salt).decode()} {base64.b64encode(made).decode()}"
+
+
+def fits(password: str, stored: str) -> bool:
+    """Whether a password is the one that was stored."""
+    salt, made = (base64.b64decode(part) for part in stored.split())
+    try:
+        _scrypt(salt).verify(password.encode(), made)
+    except InvalidKey:
+        return False
+    return True
+
+
+def _scrypt(salt: bytes) -> Scrypt:
+    # 32 MiB and a tenth of a second (OWASP, password storage).
+    return Scrypt(salt=salt, length=32, n=2**15, r=8, p=1)
 
 
 def same(left: str, right: str) -> bool:

@@ -13,8 +13,8 @@ FLOORS: list[set[str]] = [
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks", "events"},
     {"planning", "broadcasts", "channels", "access", "inbox", "optouts", "hooks"},
-    {"http", "api", "dialects", "callbacks"},
-    {"app", "server", "recipients_csv", "show", "stand", "demo", "cli", "__main__", "__init__"},
+    {"http", "api", "dialects", "callbacks", "recipients_csv", "dashboard"},
+    {"app", "server", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]
 SANDBOX_MAY_IMPORT = FLOORS[0] | {"sandbox"}
 
@@ -24,8 +24,11 @@ OWNERS: dict[str, set[str]] = {
     "cryptography": {"vault"},
     "cysqlite": {"store"},
     "dotenv": {"config"},
-    "falcon": {"http", "app", "api", "dialects", "callbacks"},
+    "falcon": {"http", "app", "api", "dialects", "callbacks", "dashboard"},
     "huey": {"tasks"},
+    "itsdangerous": {"dashboard"},
+    "jinja2": {"dashboard"},
+    "markupsafe": {"dashboard"},
     "orjson": {"wire"},
     "peewee": {"models", "store", "tasks", "installation"},
     "phonenumbers": {"phone"},

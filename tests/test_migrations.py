@@ -41,7 +41,13 @@ def test_processes_that_start_together_migrate_once(settings: config.Settings) -
         thread.start()
     for thread in threads:
         thread.join()
-    assert applied == ["0001_first", "0002_faces_and_people", "0003_receipts", "0004_upkeep"]
+    assert applied == [
+        "0001_first",
+        "0002_faces_and_people",
+        "0003_receipts",
+        "0004_upkeep",
+        "0005_dashboard",
+    ]
 
 
 def test_the_database_is_durable_checked_and_ours_alone(db: Any, settings: config.Settings) -> None:

@@ -90,15 +90,18 @@ def plan(accepted: Plan, settings: Settings, now: int) -> dict[str, Any]:
     channel, valid = accepted.channel, len(accepted.drafts) - accepted.invalid
     tier, pace = broadcasts.tier_and_pace(channel, settings)
     start = accepted.spec.due_at or now
+    suppressed = sum(draft.error_code == "SUPPRESSED" for draft in accepted.drafts)
     return {
         "channel": channel.phone_number_id,
         "template": {"name": accepted.template, "language": accepted.language},
         "recipients": len(accepted.spec.recipients or ()),
         "valid": valid,
-        "invalid": accepted.invalid,
+        "invalid": accepted.invalid - suppressed,
+        "suppressed": suppressed,
         "duplicates": accepted.duplicates,
         "pace": _rounded(pace),
         "tier": tier,
+        "quota": quota(broadcasts.quota(channel, tier, valid, now)),
         "startAt": wire.format_time(start),
         "estimatedFinishAt": wire.format_time(start + int(valid / pace * 1000)),
         "notes": http.shown(accepted.notes),

@@ -204,6 +204,13 @@ def page(status: str | None, before: int | None, limit: int, now: int) -> list[B
     return list(query.order_by(Broadcast.id.desc()).limit(limit))
 
 
+def active_since(time: int) -> list[int]:
+    """Broadcasts that may have sent something after a time."""
+    over = Broadcast.finished_at < time
+    query = Broadcast.select(Broadcast.id).where(Broadcast.started_at.is_null(False) & ~fn.COALESCE(over, 0))
+    return [row_id for (row_id,) in database.tuples(query)]
+
+
 def _has_status(status: str, now: int) -> Any:
     """The same derivation as broadcasts.status(), as a condition."""
     stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)

@@ -54,3 +54,9 @@ def page(type: str | None, after: int, limit: int) -> list[Event]:
     if type is not None:
         query = query.where(Event.type == type)
     return list(query.order_by(Event.id).limit(limit))
+
+
+def latest(before: int | None, limit: int) -> list[Event]:
+    """Events newest first, before an id if given."""
+    query = Event.select() if before is None else Event.select().where(Event.id < before)
+    return list(query.order_by(Event.id.desc()).limit(limit))

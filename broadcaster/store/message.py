@@ -464,12 +464,33 @@ def next_waiting(broadcast_id: int) -> int | None:
     return query.where((Message.broadcast_id == broadcast_id) & (Message.state == "pending")).scalar()
 
 
-def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int) -> list[Message]:
-    """Messages of a broadcast after an id, by `state`, `delivery` and `error_code` where given."""
+def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int, part: str = "") -> list[Message]:
+    """Messages of a broadcast after an id, by `state`, `delivery`, `error_code` and `part` of the
+    recipient where given."""
     query = Message.select().where((Message.broadcast_id == broadcast_id) & (Message.id > after))
+    if part:
+        query = query.where(Message.recipient.contains(part))
     for column, value in filters.items():
         query = query.where(getattr(Message, column) == value)
     return list(query.order_by(Message.id).limit(limit))
+
+
+def minutes(broadcast_ids: Sequence[int], since: int) -> list[tuple[int, int, float | None, float | None]]:
+    """What left of these broadcasts in each minute after a time: the minute (since the epoch), how many,
+    and the mean milliseconds until Meta's answer and until the delivery."""
+    minute = Message.sent_at / 60_000
+    query = (
+        Message.select(
+            minute,
+            fn.COUNT(Message.id),
+            fn.AVG(Message.sent_at - Message.claimed_at),
+            fn.AVG(Message.delivered_at - Message.sent_at),
+        )
+        .where(Message.broadcast_id.in_(list(broadcast_ids)) & (Message.sent_at >= since))
+        .group_by(minute)
+        .order_by(minute)
+    )
+    return [tuple(row) for row in database.tuples(query)]
 
 
 def single(broadcast_id: int) -> tuple[Message, bool]:

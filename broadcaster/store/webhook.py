@@ -112,6 +112,17 @@ def log(webhook_id: int, before: int | None, limit: int) -> list[tuple[EventDeli
     return [(row, types[row.event_id]) for row in rows]
 
 
+def standing(event_ids: list[int]) -> dict[int, list[tuple[str, str]]]:
+    """For each of these events the webhooks it goes to and how far it got."""
+    query = EventDelivery.select(EventDelivery.event_id, EventDelivery.webhook_id, EventDelivery.state).where(
+        EventDelivery.event_id.in_(event_ids)
+    )
+    found: dict[int, list[tuple[str, str]]] = {}
+    for event_id, webhook_id, state in database.tuples(query):
+        found.setdefault(event_id, []).append((public_id(webhook_id), state))
+    return found
+
+
 def send_again(webhook_id: int, types: Iterable[str], after: int, now: int) -> int:
     """Deliver once more the events of these types after an id, those not on their way, the oldest
     MOST_AGAIN of them; returns how many."""
