@@ -186,11 +186,15 @@ def sandbox(
 
 
 @cli.command()
-def demo() -> None:
-    """Start sandbox and server in a temporary directory, send a sample broadcast and check its counters."""
+@click.option("--stay", is_flag=True, help="Keep everything running afterwards, to look at the dashboard.")
+def demo(stay: bool) -> None:
+    """Start sandbox and server in a temporary directory, send a sample broadcast and check its counters.
+
+    Example: broadcaster demo --stay
+    """
     from broadcaster.demo import run_demo
 
-    sys.exit(run_demo(out))
+    sys.exit(run_demo(out, stay))
 
 
 # Channels and templates

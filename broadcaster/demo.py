@@ -2,7 +2,9 @@
 
 import json
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ FINAL_REFUSALS = ("100", "131026", "131049")
 """Codes of the sample that the sandbox gives once and for all; it withdraws the others."""
 
 
-def run_demo(console: Console) -> int:
-    """Run it all in a temporary directory; 0 if our counters are the sandbox's, 1 if not."""
+def run_demo(console: Console, stay: bool = False) -> int:
+    """Run it all in a temporary directory; 0 if our counters are the sandbox's, 1 if not.
+
+    With `stay` everything runs on until Ctrl-C, for a look at the dashboard.
+    """
     with tempfile.TemporaryDirectory(prefix="broadcaster-demo-") as folder:
         console.print("Starting a sandbox in place of Meta's Graph API ...")
         with stand.sandbox(Path(folder)) as graph_url:
@@ -31,9 +36,21 @@ def run_demo(console: Console) -> int:
             server = here.start()
             stand.send_receipts(graph_url, f"{here.url}/callbacks/meta", SECRET)
             try:
-                return _send_sample(console, here, graph_url)
+                code = _send_sample(console, here, graph_url)
+                _show_dashboard(console, here, stay)
+                return code
             finally:
                 server.stop()
+
+
+def _show_dashboard(console: Console, here: stand.Installation, stay: bool) -> None:
+    if not stay:
+        console.print(f"The dashboard was at {here.url}/ ; `broadcaster demo --stay` keeps it running.")
+        return
+    console.print(f"The dashboard is at {here.url}/ ; sign in with the token {here.token}")
+    console.print("Ctrl-C ends the demo.")
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def _send_sample(console: Console, here: stand.Installation, graph_url: str) -> int:

@@ -115,6 +115,11 @@ class Installation:
         """Call with this token from now on."""
         self._session.headers["Authorization"] = f"Bearer {token}"
 
+    @property
+    def token(self) -> str:
+        """The token this client calls with."""
+        return str(self._session.headers.get("Authorization", "")).removeprefix("Bearer ")
+
     def start(self, *halves: str) -> Process:
         """Start `run` (or another half) and return when it is ready."""
         command = halves or ("run",)

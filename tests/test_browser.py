@@ -44,7 +44,7 @@ class Desk:
         field.sandbox("--latency", "20")
         self.here = field.installation(pace=pace)
         field.start(self.here)
-        self.token = str(self.here._session.headers["Authorization"]).removeprefix("Bearer ")
+        self.token = self.here.token
         self.context = browser.new_context(
             base_url=self.here.url, java_script_enabled=scripts, viewport={"width": 1280, "height": 900},
             timezone_id="Europe/Istanbul",

@@ -10,6 +10,7 @@ from broadcaster import access
 from broadcaster.cli import cli
 from broadcaster.config import Settings
 from broadcaster.sandbox.outcomes import BY_LAST_DIGITS
+from broadcaster.store import event
 from tests.conftest import Client
 
 README = (Path(__file__).parent.parent / "README.rst").read_text()
@@ -42,6 +43,11 @@ def test_every_command_is_named(command: str) -> None:
 @pytest.mark.parametrize("scope", access.SCOPES)
 def test_every_scope_is_named(scope: str) -> None:
     assert f"``{scope}``" in README
+
+
+@pytest.mark.parametrize("kind", event.TYPES)
+def test_every_event_is_named(kind: str) -> None:
+    assert f"``{kind}``" in README
 
 
 @pytest.mark.parametrize("digits", BY_LAST_DIGITS)
