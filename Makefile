@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUFF := $(BIN)/ruff check --line-length 110 --target-version py311 \
 	--select E,F,I,B,UP,SIM,RUF,S,C90 --ignore S101,S105,S106,S311,S603,S607,S608,RUF012,UP042,B008
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench dist dist-check clean
 
 .venv/ready: setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,24 @@ format: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
+
+# A wheel, a source archive, and one executable file for any machine with this Python.
+dist: .venv/ready
+	rm -rf build dist
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dist]'
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/shiv --console-script broadcaster --python '/usr/bin/env python3' --extend-pythonpath \
+		--output-file dist/broadcaster.pyz --quiet --disable-pip-version-check dist/*.whl
+	ls -l dist
+
+# What was built runs the demo: the file in a directory of its own, the wheel in an empty environment.
+dist-check: dist
+	rm -rf build/check && mkdir -p build/check/home build/check/elsewhere
+	cp dist/broadcaster.pyz build/check/elsewhere/
+	cd build/check/elsewhere && env -i HOME="$(CURDIR)/build/check/home" PATH="$$PATH" ./broadcaster.pyz demo
+	$(PYTHON) -m venv build/check/env
+	build/check/env/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build/check && env/bin/broadcaster demo
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,10 +1,12 @@
 """The WSGI application: every face's routes, and for each path the face that words its refusals."""
 
+import re
+import secrets
 from typing import Any
 
 import falcon
 
-from broadcaster import api, broadcasts, callbacks, dashboard, dialects, http, log
+from broadcaster import api, broadcasts, callbacks, dashboard, dialects, http, log, metrics
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Busy, Invalid
@@ -12,6 +14,8 @@ from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.tasks import Bell
 from broadcaster.vault import Vault
+
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 logger = log.get(__name__)
 
@@ -21,7 +25,7 @@ def make_app(settings: Settings, bell: Bell, vault: Vault, writer: Writer | None
 
     With a `writer`, callbacks that come together share a commit.
     """
-    app = falcon.App()
+    app = falcon.App(middleware=[_Trace()])
     # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
@@ -32,9 +36,30 @@ def make_app(settings: Settings, bell: Bell, vault: Vault, writer: Writer | None
     for dialect in dialects.ALL:
         dialect.add_routes(app, context)
     dashboard.add_routes(app, context)
+    metrics.add_routes(app, context)
     app.add_route("/healthz", _Alive())
     app.add_route("/readyz", _Ready())
     return app
+
+
+class _Trace:
+    """Gives each request an id that stands in its answer and on every line logged for it."""
+
+    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
+        given = request.get_header("X-Request-Id") or ""
+        request.context.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        log.about(request=request.context.id)
+
+    def process_response(
+        self, request: falcon.Request, response: falcon.Response, _resource: Any, _succeeded: bool
+    ) -> None:
+        response.set_header("X-Request-Id", request.context.id)
+        response.set_header("X-Content-Type-Options", "nosniff")
+        if log.is_detailed():
+            # The route, not the path: a path may hold somebody's number.
+            logger.debug(
+                "answered", method=request.method, route=request.uri_template, status=response.status_code
+            )
 
 
 class _Alive:

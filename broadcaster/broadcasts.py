@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from broadcaster import models, pacing, wire
+from broadcaster import log, models, pacing, wire
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Busy, KeyReused, NotFound
@@ -32,6 +32,8 @@ _PATIENCE, _LONGEST_AWAITED = 10, 45
 _LOOK_EVERY, _LOOK_SELDOM = 0.05, 0.5
 """Seconds between two looks: most are settled at once, and those that wait must not crowd the others."""
 _awaited = threading.BoundedSemaphore(MOST_AWAITED)
+
+logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,13 @@ def submit(
         answer = render(progress_of([row], settings, now)[0])
         if once:
             ledger.remember(once.token_id, once.key, once.fingerprint, row.id, answer, now)
+    logger.info(
+        "broadcast.accepted",
+        broadcast=row.public_id,
+        broadcast_row=row.id,
+        channel=accepted.channel.phone_number_id,
+        messages=len(accepted.drafts),
+    )
     if row.due_at <= now:
         bell.wake(accepted.channel.id)
     return answer, False

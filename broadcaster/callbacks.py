@@ -6,7 +6,7 @@ from functools import partial
 
 import falcon
 
-from broadcaster import http, inbox, log, receipts, wire
+from broadcaster import http, inbox, log, metrics, receipts, wire
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Forbidden, Malformed, Unauthorized
 from broadcaster.store import database
@@ -46,6 +46,13 @@ class Callbacks:
         self._check(raw, request.get_header("X-Hub-Signature-256"))
         document = _document(raw)
         letter = inbox.Letter(raw.decode(), receipts.read(document))
+        with metrics.timed_callback():
+            self._store(letter)
+        response.status = 200
+        response.content_type = "text/plain"
+        response.text = "ok"
+
+    def _store(self, letter: inbox.Letter) -> None:
         try:
             self._gather(self._take, letter)
         except Exception as error:
@@ -54,9 +61,6 @@ class Callbacks:
             # Meta would send it again for days: keep it, and replay it once the fault is mended.
             logger.exception("a callback was kept but not understood")
             self._gather(_keep, letter)
-        response.status = 200
-        response.content_type = "text/plain"
-        response.text = "ok"
 
     def _check(self, raw: bytes, signature: str | None) -> None:
         """Raises Unauthorized unless one of our secrets made the signature over these very bytes."""

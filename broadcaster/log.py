@@ -51,6 +51,17 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.stdlib.get_logger(name)
 
 
+def is_detailed() -> bool:
+    """Whether single messages are logged: what is only written then need not be gathered otherwise."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+def about(**facts: str) -> None:
+    """Put these facts on every line this thread logs from here on, in place of those before."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**facts)
+
+
 def mask(_logger: Any, _method: str, event: Any) -> Any:
     """Hide the middle of every international number in an event's texts."""
     for key, value in event.items():

@@ -592,6 +592,8 @@ def record(results: list[Result]) -> list[int]:
     """Settle each message as its verdict says, pause what must pause, finish what is done; returns the
     broadcasts that have ended."""
     now = epoch_ms()
+    if log.is_detailed():
+        _log(results)
     sent, failed, put_back, lost, reached, refused, left = [], [], [], [], [], [], []
     for line, claimed, verdict, at in ((r.line, r.message, r.verdict, r.at) for r in results):
         mark = (claimed.id, claimed.attempt, now)
@@ -633,6 +635,21 @@ def _opt_out(results: list[Result], now: int) -> None:
     people = [r.message.recipient for r in results if r.verdict.code in verdicts.OPT_OUTS]
     if people:
         suppression.add(people, "opted out at Meta", "answer", now)
+
+
+def _log(results: list[Result]) -> None:
+    for line, claimed, verdict in ((r.line, r.message, r.verdict) for r in results):
+        logger.debug(
+            "answered",
+            channel=line.channel_id,
+            broadcast_row=claimed.broadcast_id,
+            message=claimed.id,
+            attempt=claimed.attempt,
+            to=claimed.recipient,
+            verdict=verdict.move.value,
+            code=verdict.code,
+            wamid=verdict.wamid,
+        )
 
 
 def _wa_ids(results: list[Result]) -> list[tuple[str, str]]:

@@ -2,8 +2,10 @@
 
 import gc
 import json
+import os
 import resource
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +35,11 @@ _WEB_THREADS = 64
 """More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
 _LARGEST_UPLOAD = 32 * 1024 * 1024
 _OPEN_FILES = 65_536
+REQUEST_SECONDS = 30
+"""From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
+timer, so that a hundred clients sending one a second would hold their sockets for ever."""
+_IDLE_SECONDS, _IDLE_WHEN_CROWDED = 60, 5
+_MOST_CONNECTIONS = 2000
 
 logger = log.get(__name__)
 
@@ -41,7 +48,7 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
     """Run the halves asked for until SIGTERM or SIGINT; raises Misconfigured if they cannot start."""
     stopping = threading.Event()
     opened, vault = open_installation(settings)
-    _raise_open_files()
+    raise_open_files()
     # In one process all writing goes through one thread: two would queue for SQLite's lock by sleeping.
     writer = Writer()
     sender = Sender(settings, vault, writer) if worker else None
@@ -77,6 +84,8 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
             logger.info("worker ready")
         if server:
             logger.info("web ready", url=server.url)
+        notify("READY=1")
+        if server:
             server.serve_while(healthy)
         while healthy():
             stopping.wait(1)
@@ -92,6 +101,7 @@ def _stop(
     server: "Server | None", sender: Sender | None, clock: Clock | None, courier: Courier | None
 ) -> None:
     logger.info("stopping")
+    notify("STOPPING=1")
     deadline = time.monotonic() + STOP_SECONDS
     if sender:
         sender.begin_stop()
@@ -108,6 +118,20 @@ def _stop(
         draining.join(max(0.0, deadline - time.monotonic()))
 
 
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify), where it started us and listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+            # An @ stands for the zero byte of Linux's abstract names.
+            speaker.connect("\0" + address[1:] if address.startswith("@") else address)
+            speaker.sendall(state.encode())
+    except OSError as error:
+        logger.warning("systemd was not told", state=state, reason=error.strerror)
+
+
 def _calm_the_collector() -> None:
     """Thousands of short-lived tasks a second make the default thresholds cost a sixth of the CPU, and
     a request of 5,000 recipients is all gone when it is answered."""
@@ -115,7 +139,7 @@ def _calm_the_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
     """Allow as many connections as a full pool and many idle clients need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
@@ -140,6 +164,16 @@ class _ProblemTask(ErrorTask):
 
 class _Channel(HTTPChannel):
     error_task_class = _ProblemTask
+    begun: float | None = None
+    """When the request that has not arrived whole began, epoch seconds."""
+
+    def received(self, data: bytes) -> bool:
+        taken: bool = super().received(data)
+        if self.request is None:
+            self.begun = None
+        elif self.begun is None:
+            self.begun = time.time()
+        return taken
 
 
 class Server(TcpWSGIServer):
@@ -147,13 +181,22 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
 
-    def __init__(self, settings: Settings, bell: Bell, vault: Vault, writer: Writer):
+    def __init__(
+        self,
+        settings: Settings,
+        bell: Bell,
+        vault: Vault,
+        writer: Writer,
+        request_seconds: float = REQUEST_SECONDS,
+    ):
+        self._request_seconds = request_seconds
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
             ident=None,
-            connection_limit=2000,
-            channel_timeout=60,
+            connection_limit=_MOST_CONNECTIONS,
+            channel_timeout=_IDLE_SECONDS,
+            cleanup_interval=1,
             max_request_body_size=_LARGEST_UPLOAD,
             max_request_header_size=65_536,
             # select() ends at 1,024 descriptors, and with it the process.
@@ -182,6 +225,16 @@ class Server(TcpWSGIServer):
     def serve_while(self, healthy: Callable[[], bool]) -> None:
         while healthy():
             wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+
+    def maintenance(self, now: float) -> None:
+        """Close connections that idle, sooner where new ones wait, and those whose request does not
+        come to its end."""
+        patience = _IDLE_WHEN_CROWDED if self.in_connection_overflow else _IDLE_SECONDS
+        for channel in self.active_channels.values():
+            idle = not channel.requests and channel.last_activity < now - patience
+            trickling = channel.begun is not None and channel.begun < now - self._request_seconds
+            if idle or trickling:
+                channel.will_close = True
 
     def drain(self, deadline: float) -> None:
         """Take no new connections, let every request under way be answered until then (monotonic seconds)."""

@@ -59,6 +59,10 @@ class Bell:
         self._start = start
         self._wake = wake
 
+    def waiting(self) -> dict[str, int]:
+        """How many tasks huey has at hand, and how many for later."""
+        return {"ready": self.huey.pending_count(), "scheduled": self.huey.scheduled_count()}
+
     def ring(self, channel_id: int, due_at: int | None) -> str:
         """Wake the channel's sender at `due_at` (epoch ms), or now; returns the task's id."""
         eta = None if due_at is None else datetime.fromtimestamp(due_at / 1000, UTC)

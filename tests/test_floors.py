@@ -13,7 +13,7 @@ FLOORS: list[set[str]] = [
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks", "events"},
     {"planning", "broadcasts", "channels", "access", "inbox", "optouts", "hooks"},
-    {"http", "api", "dialects", "callbacks", "recipients_csv", "dashboard"},
+    {"http", "api", "dialects", "callbacks", "recipients_csv", "dashboard", "metrics"},
     {"app", "server", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]
 SANDBOX_MAY_IMPORT = FLOORS[0] | {"sandbox"}
@@ -24,7 +24,7 @@ OWNERS: dict[str, set[str]] = {
     "cryptography": {"vault"},
     "cysqlite": {"store"},
     "dotenv": {"config"},
-    "falcon": {"http", "app", "api", "dialects", "callbacks", "dashboard"},
+    "falcon": {"http", "app", "api", "dialects", "callbacks", "dashboard", "metrics"},
     "huey": {"tasks"},
     "itsdangerous": {"dashboard"},
     "jinja2": {"dashboard"},
@@ -33,6 +33,7 @@ OWNERS: dict[str, set[str]] = {
     "peewee": {"models", "store", "tasks", "installation"},
     "phonenumbers": {"phone"},
     "playhouse": {"store"},
+    "prometheus_client": {"metrics"},
     "pydantic": {"config", "http", "api", "dialects"},
     "pydantic_settings": {"config"},
     "requests": {"graph", "stand", "events"},

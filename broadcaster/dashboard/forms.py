@@ -48,7 +48,9 @@ def _parts(request: falcon.Request) -> Form:
     handler.parse_options.max_body_part_count = _MOST_FIELDS
     form = Form()
     try:
-        parts: Any = handler.deserialize(request.bounded_stream, request.content_type, request.content_length or 0)
+        parts: Any = handler.deserialize(
+            request.bounded_stream, request.content_type, request.content_length or 0
+        )
         for part in parts:
             if part.filename:
                 form.files[part.name] = part.get_data()

@@ -6,15 +6,11 @@ from typing import Any
 
 from peewee import fn
 
-from broadcaster.models import (
-    Broadcast,
-    Channel,
-    Idempotency,
-    Installation,
-    Lease,
-    Message,
-)
+from broadcaster import log
+from broadcaster.models import Broadcast, Channel, Idempotency, Installation, Lease, Message
 from broadcaster.store import channel, database, event, message
+
+logger = log.get(__name__)
 
 STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
 
@@ -73,6 +69,8 @@ def tell(type: str, broadcast_ids: list[int], now: int) -> None:
             }
         )
     event.add(type, told, now)
+    for document in told:
+        logger.info(type, **{name: document[name] for name in ("broadcast", "channel", "reason", "stats")})
 
 
 def tell_messages(type: str, message_ids: list[int], now: int) -> None:

@@ -147,6 +147,11 @@ def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> i
             return count
 
 
+def version() -> str:
+    """SQLite's version, of the driver in use."""
+    return ".".join(map(str, models.database.server_version))
+
+
 def tuples(query: Any) -> list[tuple[Any, ...]]:
     """The rows of a query, its cursor closed."""
     return list(query.tuples().execute())

@@ -458,6 +458,33 @@ def counts(broadcast_ids: Iterable[int]) -> dict[int, Counts]:
     return found
 
 
+def totals() -> list[tuple[int, str, str | None, int]]:
+    """All messages there are: channel, state, delivery, how many."""
+    # The inner sums run over the index of the counters alone; a join below them would read every row.
+    inner = Message.select(
+        Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id).alias("many")
+    ).group_by(Message.broadcast_id, Message.state, Message.delivery)
+    columns = (Broadcast.channel_id, inner.c.state, inner.c.delivery)
+    query = (
+        Broadcast.select(*columns, fn.SUM(inner.c.many))
+        .join(inner, on=(inner.c.broadcast_id == Broadcast.id))
+        .group_by(*columns)
+    )
+    return [tuple(row) for row in database.tuples(query)]
+
+
+def oldest_due(now: int) -> dict[int, int]:
+    """For each channel with messages that could leave by their time, since when the first could."""
+    query = (
+        Message.select(Broadcast.channel_id, fn.MIN(Message.next_at))
+        .join(Broadcast, on=(Broadcast.id == Message.broadcast_id))
+        .where((Message.state == "pending") & (Message.next_at <= now))
+        .where(Broadcast.finished_at.is_null() & Broadcast.paused_at.is_null())
+        .group_by(Broadcast.channel_id)
+    )
+    return dict(database.tuples(query))
+
+
 def next_waiting(broadcast_id: int) -> int | None:
     """When the next pending message of a broadcast may leave."""
     query = Message.select(fn.MIN(Message.next_at))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
-from broadcaster import wire
+from broadcaster import log, wire
 from broadcaster.models import Broadcast, Callback, Channel, EarlyReceipt, Message
 from broadcaster.receipts import Receipt
 from broadcaster.store import broadcast, conversation, database, message
@@ -12,6 +12,8 @@ from broadcaster.store.conversation import Left
 from broadcaster.store.message import Matched
 
 _AT_ONCE = 500
+
+logger = log.get(__name__)
 
 
 class Came(NamedTuple):
@@ -89,6 +91,9 @@ def note_understood(callback_id: int) -> None:
 
 def _receive(matched: list[Matched], now: int) -> int:
     moved = message.receive(matched, now)
+    if log.is_detailed():
+        for row in moved:
+            logger.debug("receipt", message=row.id, broadcast_row=row.broadcast_id, delivery=row.delivery)
     ids = {row.broadcast_id for row in moved}
     if ids:
         query = Broadcast.select(Broadcast.id, Broadcast.channel_id).where(Broadcast.id.in_(ids))
