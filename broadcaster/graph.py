@@ -2,6 +2,7 @@
 
 import json
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,6 +32,8 @@ class Graph:
         # Proxies and .netrc of the environment would send the token where nobody expects it.
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {access_token}"
+        self.time: float | None = None
+        """What Graph's clock said last, epoch seconds."""
 
     def number(self, phone_number_id: str) -> dict[str, Any]:
         """What the channel table keeps of a phone number."""
@@ -66,6 +69,12 @@ class Graph:
             found = self._all_pages(f"{waba_id}/message_templates")
         # A later page may repeat what an earlier one had when templates change meanwhile.
         return list({(row["name"], row["language"]): row for row in map(_template, found)}.values())
+
+    def subscribed_apps(self, waba_id: str) -> list[str]:
+        """The names of the apps that get a business account's callbacks."""
+        found = self._get(f"{waba_id}/subscribed_apps").get("data")
+        apps = [row.get("whatsapp_business_api_data") for row in found or [] if isinstance(row, dict)]
+        return [str(app.get("name") or app.get("id")) for app in apps if isinstance(app, dict)]
 
     def _all_pages(self, path: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -104,6 +113,7 @@ class Graph:
         with self._session.get(
             url, params=parameters, stream=True, allow_redirects=False, timeout=(_CONNECT_SECONDS, 10)
         ) as response:
+            self.time = _time(response.headers.get("Date"))
             body = b""
             for piece in response.iter_content(65_536):
                 body += piece
@@ -112,6 +122,13 @@ class Graph:
                 if len(body) > _LARGEST_ANSWER:
                     raise requests.RequestException("the answer is too large")
             return response.status_code, body
+
+
+def _time(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
 
 
 def _tier(known: dict[str, Any]) -> str | None:

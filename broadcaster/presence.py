@@ -7,8 +7,11 @@ reused and repeat in containers.
 import fcntl
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from broadcaster.errors import Misconfigured
 
 
 class Presence:
@@ -51,3 +54,32 @@ class Presence:
         finally:
             os.close(descriptor)
         return True
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory as one of the processes that serve from it."""
+    with _held(data_dir, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory with nobody beside us; raises Misconfigured while a process serves from it."""
+    with _held(data_dir, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _held(data_dir: Path, how: int) -> Iterator[None]:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir / "running.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Misconfigured(
+            f"{data_dir} is in use: stop `broadcaster run`, or whatever else works on it, first"
+        ) from None
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
-from broadcaster import channels, http, log
+from broadcaster import channels, http, log, presence, upkeep
 from broadcaster.app import make_app
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
@@ -46,6 +46,16 @@ logger = log.get(__name__)
 
 def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
     """Run the halves asked for until SIGTERM or SIGINT; raises Misconfigured if they cannot start."""
+    with presence.running(settings.data_dir):
+        _run(settings, web, worker)
+
+
+def _purge(settings: Settings) -> None:
+    purged = upkeep.purge(settings.retention_days, epoch_ms())
+    logger.info("purged", **purged)
+
+
+def _run(settings: Settings, web: bool, worker: bool) -> None:
     stopping = threading.Event()
     opened, vault = open_installation(settings)
     raise_open_files()
@@ -57,6 +67,7 @@ def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
         opened,
         sender.wake if sender else None,
         (lambda: channels.refresh_all(settings, vault, epoch_ms())) if worker else None,
+        (lambda: _purge(settings)) if worker else None,
     )
     server = Server(settings, bell, vault, writer) if web else None
     clock = Clock(bell) if worker else None

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -107,11 +108,19 @@ def watch_progress(console: Console, ask: Callable[[], dict[str, Any]]) -> dict[
 def _note(document: dict[str, Any]) -> str:
     stats, waiting = document["stats"], document["whyWaiting"]
     note = f"{stats['success']} sent, {stats['failed']} failed"
+    if document["status"] == "sending" and document["estimatedFinishAt"]:
+        note += f", {document['pace']}/s, {_left(document['estimatedFinishAt'])} left"
     if document["unknown"]:
         note += f", {document['unknown']} unknown"
     if waiting and waiting["reason"] != "pace":
         note += f", waiting: {waiting['detail'] or waiting['reason']}"
     return note
+
+
+def _left(end: str) -> str:
+    """The time until an RFC 3339 moment, as minutes and seconds."""
+    seconds = max(0, round(datetime.fromisoformat(end).timestamp() - time.time()))
+    return f"{seconds // 60}:{seconds % 60:02d}"
 
 
 def _cell(value: Any) -> str:

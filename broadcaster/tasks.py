@@ -34,9 +34,10 @@ class Bell:
         database: Database,
         wake: Callable[[int], None] | None = None,
         refresh: Callable[[], None] | None = None,
+        purge: Callable[[], None] | None = None,
     ):
         """`wake` is called in the worker when a channel's time has come, `refresh` every quarter of an
-        hour; others only store."""
+        hour, `purge` every night; others only store."""
         self.huey = SqlHuey("broadcaster", database=database, results=False)
 
         @self.huey.task(name="start")
@@ -56,8 +57,17 @@ class Bell:
             if refresh:
                 refresh()
 
+        @self.huey.periodic_task(crontab(hour="3", minute="41"), name="forget_people")
+        def forget_people() -> None:
+            if purge:
+                purge()
+
         self._start = start
         self._wake = wake
+
+    def hush(self) -> None:
+        """Forget all ringing: the sweep finds what is due."""
+        self.huey.flush()
 
     def waiting(self) -> dict[str, int]:
         """How many tasks huey has at hand, and how many for later."""

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from broadcaster import access, stand
+from broadcaster.cli import cli
 from tests.conftest import CHANNEL, Field, Prepared
 
 
@@ -262,3 +264,47 @@ def test_the_demo_ends_well(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("300/300", "The counters agree.", "131026", "delivered"):
         assert part in done.stdout
+
+
+def commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands_of(cli)), ids=lambda value: str(value))
+def test_every_command_has_an_example_and_every_option_a_help(name: str, command: click.Command) -> None:
+    assert f"Example: broadcaster {name}" in (command.help or "").replace("BROADCASTER_PORT=9000 ", "")
+    for option in command.params:
+        assert not isinstance(option, click.Option) or option.help, option.name
+
+
+def test_webhooks_are_added_shown_and_removed(shell: Shell) -> None:
+    shell.environ["BROADCASTER_EVENT_TARGETS"] = "127.0.0.0/8"
+    made = shell.json("webhook", "add", "http://127.0.0.1:9/hooks", "--type", "broadcast.finished")
+    assert made["secret"].startswith("whsec_")
+    [row] = shell.json("webhook", "list")
+    assert (row["id"], row["types"]) == (made["id"], ["broadcast.finished"])
+    assert "on its way" in shell.ok("webhook", "test", made["id"])
+    shell.ok("webhook", "remove", made["id"])
+    assert shell.json("webhook", "list") == []
+    assert shell.run("webhook", "add", "http://10.0.0.1/").returncode == 1
+
+
+def test_opt_outs_by_hand_and_by_csv(shell: Shell) -> None:
+    listed = shell.folder / "people.csv"
+    listed.write_text("to\n+905554443302\n+905554443303\n")
+    told = shell.ok("suppression", "add", "+905554443301", "--file", str(listed), "--reason", "phone")
+    assert "3 people" in told
+    assert [row["reason"] for row in shell.json("suppression", "list")] == ["phone"] * 3
+    shell.ok("suppression", "remove", "+905554443302")
+    assert len(shell.json("suppression", "list")) == 2
+    assert shell.run("suppression", "add", "0911").returncode == 1
+    assert shell.run("suppression", "remove", "+905554443302").returncode == 1
+
+
+def test_the_dashboards_password_is_set_from_standard_input(shell: Shell) -> None:
+    assert "is set" in shell.ok("dashboard-password", stdin="a long password\n")
+    assert shell.run("dashboard-password", stdin="short\n").returncode == 1

@@ -12,7 +12,7 @@ FLOORS: list[set[str]] = [
     {"errors", "phone", "templates", "pacing", "verdicts", "receipts", "wire"},
     {"config", "clock", "log", "vault", "models", "store", "graph", "presence", "installation"},
     {"sender", "tasks", "events"},
-    {"planning", "broadcasts", "channels", "access", "inbox", "optouts", "hooks"},
+    {"planning", "broadcasts", "channels", "access", "inbox", "optouts", "hooks", "upkeep", "doctor"},
     {"http", "api", "dialects", "callbacks", "recipients_csv", "dashboard", "metrics"},
     {"app", "server", "show", "stand", "demo", "cli", "__main__", "__init__"},
 ]

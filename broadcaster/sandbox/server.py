@@ -109,6 +109,10 @@ class Sandbox:
             return await self._send(request, parts[1])
         if request.method == "GET" and parts[2:] == ["message_templates"]:
             return self._template_page(request)
+        if request.method == "GET" and parts[2:] == ["subscribed_apps"]:
+            app = {"id": "900001", "name": "Sandbox app", "link": "https://sandbox.example"}
+            apps = [{"whatsapp_business_api_data": app}] if self.receipts.url else []
+            return web.json_response({"data": apps})
         if request.method == "GET" and len(parts) == 2:
             return self._number(request, parts[1])
         return _refusal(Refused(2500, "unknown path"), 404)

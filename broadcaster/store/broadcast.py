@@ -155,6 +155,15 @@ def resume(broadcast_id: int) -> bool:
     return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
 
 
+def pause_all(detail: str, now: int) -> int:
+    """Hold all that has not ended, and make unknown what was on its way; returns how many broadcasts."""
+    for (channel_id,) in database.tuples(Channel.select(Channel.id)):
+        message.lost_by_the_dead(channel_id, now)
+    going = Broadcast.finished_at.is_null() & Broadcast.stopped_at.is_null() & Broadcast.paused_at.is_null()
+    query = Broadcast.select(Broadcast.id).where(going)
+    return sum(pause(row_id, "paused", detail, now) for (row_id,) in database.tuples(query))
+
+
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
     """Open a broadcast again for its failed messages; returns how many; none of one that was stopped."""
     row = Broadcast.get_by_id(broadcast_id)

@@ -147,6 +147,57 @@ def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> i
             return count
 
 
+def path() -> Path:
+    """The open database's file."""
+    return Path(models.database.obj.database)
+
+
+def copy_to(target: Path) -> None:
+    """Write a consistent copy of the open database, while others write; raises Misconfigured."""
+    try:
+        models.database.obj.execute_sql("VACUUM INTO ?", [str(target)])
+    except PeeweeException as error:
+        raise Misconfigured(
+            f"{target.name} cannot be written in {target.parent}: {error.__cause__ or error}"
+        ) from None
+
+
+def check() -> str:
+    """What SQLite's own check of the open database says: `ok`, or the first fault."""
+    return str(models.database.obj.execute_sql("PRAGMA quick_check(1)").fetchone()[0])
+
+
+def verify(path: Path) -> None:
+    """Raises Misconfigured unless a file is a sound database of ours, of this release or an older one."""
+    other = CySqliteDatabase(str(path), timeout=BUSY_SECONDS)
+    try:
+        found = str(other.execute_sql("PRAGMA integrity_check(1)").fetchone()[0])
+        rows = other.execute_sql("SELECT name FROM schema_migration").fetchall()
+    except PeeweeException as error:
+        raise Misconfigured(f"{path.name} is no database of ours: {error}") from None
+    finally:
+        other.close()
+    if found != "ok":
+        raise Misconfigured(f"{path.name} is damaged: {found}")
+    newer = sorted({name for (name,) in rows} - {one.stem for one in MIGRATIONS.glob("[0-9]*.py")})
+    if newer:
+        raise Misconfigured(
+            f"{path.name} was written by a newer release (it has {newer[-1]}): install that one"
+        )
+
+
+def fold_in() -> None:
+    """Bring what stands in the write-ahead log into the database's file."""
+    models.database.obj.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def skip_ids(count: int) -> None:
+    """Leave a gap in the ids of messages, so that those given out since a backup are not given again."""
+    models.database.obj.execute_sql(
+        "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'message'", [count]
+    )
+
+
 def version() -> str:
     """SQLite's version, of the driver in use."""
     return ".".join(map(str, models.database.server_version))

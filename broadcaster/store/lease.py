@@ -86,3 +86,9 @@ def last_beat() -> int | None:
 
 def forget_workers(seen_before: int) -> None:
     Worker.delete().where(Worker.seen_at < seen_before).execute()
+
+
+def forget_all() -> None:
+    """No worker runs here, and none holds a lease."""
+    Worker.delete().execute()
+    Lease.update(expires_at=0, trouble=None).execute()

@@ -190,6 +190,12 @@ def expired(broadcast_ids: Iterable[int], now: int) -> int:
     return query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")).execute()
 
 
+def withdrawn(people: Sequence[str], code: str, text: str, now: int) -> int:
+    """pending -> cancelled, with a code, all messages to these people."""
+    query = Message.update(state="cancelled", error_code=code, error_text=text, settled_at=now)
+    return query.where(Message.recipient.in_(list(people)) & (Message.state == "pending")).execute()
+
+
 def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
     """sending | unknown -> sent; rows are (id, attempt, settled_at, wamid, sent_at)."""
     return database.change_rows(
@@ -366,7 +372,8 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
     moved: list[Moved] = []
     changed: list[tuple[Any, ...]] = []
     for row in _rows(list(by_message)):
-        news = [(receipt, attempt) for receipt, attempt in by_message[row.id] if attempt <= row.attempt]
+        # A later attempt than ours is one that a database restored from a backup has forgotten.
+        news = [(receipt, min(attempt, row.attempt)) for receipt, attempt in by_message[row.id]]
         before = Standing(**{name: getattr(row, name) for name in (*_RECEIVED, "attempt")})
         after = settle(before, news)
         if after != before:
@@ -485,6 +492,18 @@ def oldest_due(now: int) -> dict[int, int]:
     return dict(database.tuples(query))
 
 
+def last_sent() -> int | None:
+    """When Meta last took a message over, as far as the newest ones tell."""
+    newest = Message.select(Message.sent_at).order_by(Message.id.desc()).limit(10_000).alias("newest")
+    found: int | None = Message.select(fn.MAX(newest.c.sent_at)).from_(newest).scalar()
+    return found
+
+
+def unsettled() -> int:
+    """How many messages wait for a receipt to say what became of them."""
+    return int(Message.select().where(Message.state == "unknown").count())
+
+
 def next_waiting(broadcast_id: int) -> int | None:
     """When the next pending message of a broadcast may leave."""
     query = Message.select(fn.MIN(Message.next_at))
@@ -573,7 +592,7 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
     of a broadcast or those with a code.
 
     What may have been delivered goes only by the code MAYBE, which stands for the unknown too, and is
-    marked as a possible duplicate; what was no person at all never goes.
+    marked as a possible duplicate; what was no person at all, or is erased, never goes.
     """
     # A receipt may say failed without a code.
     known = fn.COALESCE(Message.error_code, UNDELIVERED)
@@ -596,7 +615,8 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
         next_at=now,
         resent=Message.resent | unknown | (known == MAYBE),
     )
-    mine = Message.broadcast_id == broadcast_id
+    # Whoever was erased cannot be written to.
+    mine = (Message.broadcast_id == broadcast_id) & (Message.recipient != "")
     return query.where(mine & (wanted | unknown if code == MAYBE else wanted)).execute()
 
 

@@ -1,0 +1,80 @@
+"""Commands about people who want no marketing, and about what Meta told of them."""
+
+from typing import IO
+
+import click
+
+from broadcaster import access, inbox, optouts, recipients_csv
+from broadcaster.api import answers, shapes
+from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.clock import epoch_ms
+from broadcaster.errors import Faults, Misconfigured
+from broadcaster.show import print_rows
+from broadcaster.store import database
+from broadcaster.store import suppression as suppression_rows
+
+
+@cli.group()
+def suppression() -> None:
+    """People who want no marketing messages."""
+
+
+@suppression.command("add")
+@click.argument("numbers", nargs=-1)
+@click.option("--file", type=click.File("rb"), help="A CSV with a column `to`.")
+@click.option("--reason", default="by hand", show_default=True, help="How you know.")
+@installed
+def suppression_add(
+    _here: Installation, numbers: tuple[str, ...], file: IO[bytes] | None, reason: str
+) -> None:
+    """Send these people no marketing.
+
+    Example: broadcaster suppression add +905554443301 --reason "asked on the phone"
+    """
+    listed = recipients_csv.read(file.read()).recipients if file else []
+    given = [*numbers, *(row["to"] for row in listed)]
+    if not given:
+        raise click.UsageError("name at least one number, or a --file")
+    faults = Faults()
+    people = shapes.people({"to": given, "reason": reason}, faults)
+    new = optouts.suppress(people.to, people.reason, "command line", epoch_ms())
+    click.echo(f"{len(new)} people suppressed, {len(set(people.to)) - len(new)} were before")
+
+
+@suppression.command("remove")
+@click.argument("number")
+@installed
+def suppression_remove(_here: Installation, number: str) -> None:
+    """Let marketing go to this person again.
+
+    Example: broadcaster suppression remove +905554443301
+    """
+    if not optouts.lift(number, "command line", epoch_ms()):
+        raise Misconfigured(f"{number} is not suppressed")
+    click.echo(f"{number} may be written to again")
+
+
+@suppression.command("list")
+@with_json
+@installed
+def suppression_list(_here: Installation, as_json: bool) -> None:
+    """Show all who want no marketing, and how we know.
+
+    Example: broadcaster suppression list --json
+    """
+    rows = [answers.suppression(row) for row in suppression_rows.page("", 1_000_000)]
+    print_rows(rows, ("to", "reason", "source", "createdAt"), as_json)
+
+
+@cli.command("replay-callbacks")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 30), help="How far back.")
+@installed
+def replay_callbacks(here: Installation, days: int) -> None:
+    """Do again what Meta's callbacks of the last days asked for. Doing it twice changes nothing more.
+
+    Example: broadcaster replay-callbacks --days 2
+    """
+    now = epoch_ms()
+    with database.transaction():
+        count = inbox.replay(here.settings, now - days * access.DAY, now)
+    click.echo(f"{count} callbacks replayed")

@@ -1,0 +1,88 @@
+"""Commands about who may come in."""
+
+import sys
+
+import click
+
+from broadcaster import access, wire
+from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.clock import epoch_ms
+from broadcaster.dialects import STYLES
+from broadcaster.errors import Misconfigured
+from broadcaster.show import print_rows
+from broadcaster.store import token as token_rows
+
+
+@cli.group()
+def token() -> None:
+    """The tokens programs use to call the API."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help=f"One of {', '.join(access.SCOPES)}; repeatable."
+)
+@click.option("--expires-in", "days", type=click.IntRange(1, 36_500), metavar="DAYS", help="Its end.")
+@click.option("--style", type=click.Choice(list(STYLES)), help="Look like a token of this vendor.")
+@installed
+def token_create(
+    _here: Installation, name: str, scopes: tuple[str, ...], days: int | None, style: str | None
+) -> None:
+    """Make a token and print it, this once.
+
+    Example: broadcaster token create crm --scope broadcasts:write --scope broadcasts:read
+    """
+    prefix = STYLES[style] if style else access.PREFIX
+    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms(), prefix))
+
+
+@token.command("list")
+@with_json
+@installed
+def token_list(_here: Installation, as_json: bool) -> None:
+    """Show the tokens: names, scopes and ends, never the tokens themselves.
+
+    Example: broadcaster token list
+    """
+    rows = [
+        {
+            "id": row.id,
+            "name": row.name,
+            "scopes": row.scopes.split() if as_json else row.scopes,
+            "createdAt": wire.format_time(row.created_at),
+            "expiresAt": wire.format_time(row.expires_at),
+            "revokedAt": wire.format_time(row.revoked_at),
+            "usedAt": wire.format_time(row.used_at),
+        }
+        for row in token_rows.all_tokens()
+    ]
+    print_rows(rows, ("id", "name", "scopes", "expiresAt", "revokedAt", "usedAt"), as_json)
+
+
+@token.command("revoke")
+@click.argument("token_id")
+@installed
+def token_revoke(_here: Installation, token_id: str) -> None:
+    """End a token for good, by the id `token list` shows.
+
+    Example: broadcaster token revoke 7Hq2mZ0aXk3P
+    """
+    if not token_rows.revoke(token_id, epoch_ms()):
+        raise Misconfigured(f'no valid token has the id "{token_id}"; `token list` shows all')
+    click.echo(f"token {token_id} revoked")
+
+
+@cli.command("dashboard-password")
+@installed
+def dashboard_password(_here: Installation) -> None:
+    """Set the password that opens the dashboard, asked for twice; a line on standard input does as well.
+
+    Example: broadcaster dashboard-password
+    """
+    if sys.stdin.isatty():
+        password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    access.set_password(password)
+    click.echo("the password is set; whoever signed in with the one before is signed out")

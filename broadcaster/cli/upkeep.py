@@ -1,0 +1,128 @@
+"""Commands for those who run it: is all well, backups, forgetting people, completion."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from broadcaster import config, upkeep
+from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.clock import epoch_ms
+from broadcaster.errors import Misconfigured
+from broadcaster.show import print_rows
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@cli.command()
+@with_json
+@installed
+def doctor(here: Installation, as_json: bool) -> None:
+    """Look at everything that could keep this installation from sending, and say what to do.
+
+    The exit code is 1 if something fails.
+
+    Example: broadcaster doctor
+    """
+    from broadcaster.doctor import examine, exit_code
+
+    found = list(examine(here.settings, here.vault, here.bell, epoch_ms()))
+    rows = [asdict(finding) for finding in found]
+    shown = rows if as_json else [row | {"result": row["result"].upper()} for row in rows]
+    print_rows(shown, ("result", "name", "seen", "remedy"), as_json)
+    sys.exit(exit_code(found))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@installed
+def backup(here: Installation, file: Path, force: bool) -> None:
+    """Copy the database to FILE while the server runs, and verify the copy.
+
+    Keep secret.key of the data directory beside it: Meta's tokens are encrypted with it.
+
+    Example: broadcaster backup /backups/broadcaster-$(date +%F).db
+    """
+    size = upkeep.backup(file, force)
+    key = here.settings.data_dir / "secret.key"
+    click.echo(f"{file}: {size / 1024**2:.1f} MiB, verified; keep {key} with it, once")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(file: Path, yes: bool) -> None:
+    """Put the backup FILE in the place of the database; the server must be stopped.
+
+    What had not ended comes up paused, for some of it may have been sent since the backup was taken. The
+    database that was there is kept beside it.
+
+    Example: broadcaster restore /backups/broadcaster-2026-06-10.db
+    """
+    settings = config.load()
+    if not yes:
+        click.confirm(f"Put {file} in the place of {settings.database}?", abort=True)
+    paused, kept = upkeep.restore(file, settings, epoch_ms())
+    click.echo(f"restored; {paused} broadcasts are paused: look at each, then `broadcaster resume ID`")
+    if kept:
+        click.echo(f"the database that was there is {kept}")
+
+
+@cli.command()
+@click.option("--days", type=click.IntRange(1, 36_500), help="Instead of BROADCASTER_RETENTION_DAYS.")
+@click.option("--dry-run", is_flag=True, help="Only say how many broadcasts it would be.")
+@with_json
+@installed
+def purge(here: Installation, days: int | None, dry_run: bool, as_json: bool) -> None:
+    """Erase numbers and variables of broadcasts that ended long ago; counts stay. Runs every night anyway.
+
+    Example: broadcaster purge --days 30
+    """
+    days = days or here.settings.retention_days
+    found = upkeep.purge(days, epoch_ms(), dry_run)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    told = ", ".join(f"{count} {name}" for name, count in found.items())
+    click.echo(f"{'would erase' if dry_run else 'erased'} the people of: {told} (older than {days} days)")
+
+
+@cli.command()
+@click.argument("number")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_json
+@installed
+def erase(_here: Installation, number: str, yes: bool, as_json: bool) -> None:
+    """Forget a person: cancel what waits for NUMBER and erase what names it. This cannot be undone.
+
+    An opt-out stays, for it keeps the person from being written to.
+
+    Example: broadcaster erase +905554443301
+    """
+    if not yes:
+        click.confirm(f"Erase everything about {number}?", abort=True)
+    found = upkeep.erase(number, epoch_ms())
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    names = {"onTheirWay": "still on their way"}
+    click.echo(", ".join(f"{count} {names.get(name, name)}" for name, count in found.items()))
+    if found["onTheirWay"]:
+        raise Misconfigured("messages to this person are on their way: erase again once they have ended")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete these commands.
+
+    Example: broadcaster completion bash > /etc/bash_completion.d/broadcaster
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise Misconfigured(f"there is no completion for {shell}")
+    click.echo(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source())

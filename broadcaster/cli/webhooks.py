@@ -1,0 +1,67 @@
+"""Commands about who is told of events."""
+
+import click
+
+from broadcaster import hooks
+from broadcaster.api import answers
+from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.clock import epoch_ms
+from broadcaster.show import print_document, print_rows
+from broadcaster.store import event, webhook
+
+
+@cli.group("webhook")
+def group() -> None:
+    """Programs that are told what happens."""
+
+
+@group.command("add")
+@click.argument("url")
+@click.option(
+    "--type", "types", multiple=True, type=click.Choice(event.TYPES), help="What to tell of; repeatable."
+)
+@with_json
+@installed
+def webhook_add(here: Installation, url: str, types: tuple[str, ...], as_json: bool) -> None:
+    """Tell an address of events, and print its secret, this once.
+
+    Example: broadcaster webhook add https://crm.example/hooks --type broadcast.finished
+    """
+    row, secret = hooks.create(url, list(types) or None, here.settings, here.vault, epoch_ms())
+    print_document(answers.webhook(row) | {"secret": secret}, as_json)
+
+
+@group.command("list")
+@with_json
+@installed
+def webhook_list(_here: Installation, as_json: bool) -> None:
+    """Show who is told of what.
+
+    Example: broadcaster webhook list
+    """
+    rows = [answers.webhook(row) for row in webhook.all_webhooks()]
+    print_rows(rows, ("id", "url", "types", "disabledReason"), as_json)
+
+
+@group.command("remove")
+@click.argument("webhook_id")
+@installed
+def webhook_remove(_here: Installation, webhook_id: str) -> None:
+    """Tell an address nothing more.
+
+    Example: broadcaster webhook remove wh_1
+    """
+    hooks.remove(webhook_id)
+    click.echo(f"webhook {webhook_id} removed")
+
+
+@group.command("test")
+@click.argument("webhook_id")
+@installed
+def webhook_test(_here: Installation, webhook_id: str) -> None:
+    """Send an event that says nothing; a running worker delivers it.
+
+    Example: broadcaster webhook test wh_1
+    """
+    hooks.send_test(webhook_id, epoch_ms())
+    click.echo("a test event is on its way")

@@ -1,0 +1,134 @@
+"""What is kept how long: numbers and texts of people go, counts stay."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import fn
+
+from broadcaster.models import (
+    Broadcast,
+    Callback,
+    Contact,
+    Conversation,
+    EarlyReceipt,
+    Event,
+    EventDelivery,
+    Message,
+    Reached,
+)
+from broadcaster.store import broadcast, database, message
+
+ERASED = "ERASED"
+"""The code of what was cancelled because its person is to be forgotten."""
+_NOTHING = {"recipient": "", "content": "", "variables": None, "metadata": None, "error_text": None}
+_AT_ONCE = 5000
+
+
+def overdue(ended_before: int) -> list[int]:
+    """Broadcasts that ended before a time and still name people."""
+    named = fn.EXISTS(
+        Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.recipient != ""))
+    )
+    query = Broadcast.select(Broadcast.id).where((Broadcast.finished_at < ended_before) & named)
+    return [row_id for (row_id,) in database.tuples(query.order_by(Broadcast.id))]
+
+
+def forget_people_of(broadcast_id: int) -> int:
+    """Erase whom a broadcast's messages went to and what they said; returns how many messages."""
+    with database.transaction():
+        return _blank((Message.broadcast_id == broadcast_id) & (Message.recipient != ""))
+
+
+def _blank(which: Any) -> int:
+    # Meta's ids hold the number, too; one that is sent must have some.
+    wamid = fn.IIF(Message.wamid.is_null(), None, "")
+    return Message.update(**_NOTHING, wamid=wamid).where(which).execute()
+
+
+def idle_contacts(before: int, limit: int) -> list[int]:
+    """Contacts nobody wrote to since a time, and for whom nothing waits."""
+    written = fn.EXISTS(
+        Conversation.select(1).where(
+            (Conversation.contact_id == Contact.id) & (Conversation.last_sent_at >= before)
+        )
+    )
+    waiting = Message.select(Message.recipient).where(Message.state.in_(message.OPEN))
+    query = Contact.select(Contact.id).where(
+        (Contact.created_at < before) & ~written & Contact.recipient.not_in(waiting)
+    )
+    return [row_id for (row_id,) in database.tuples(query.limit(limit))]
+
+
+def forget_contacts(ids: Sequence[int]) -> None:
+    """Remove these people and their conversations."""
+    with database.transaction():
+        Conversation.delete().where(Conversation.contact_id.in_(ids)).execute()
+        Contact.delete().where(Contact.id.in_(ids)).execute()
+
+
+def forget_reached(before: int) -> int:
+    """Drop who was reached before a time; a day is all the allowance looks at."""
+    with database.transaction():
+        return Reached.delete().where(Reached.at < before).execute()
+
+
+def cancel(names: Sequence[str], now: int) -> int:
+    """pending -> cancelled (ERASED), all messages to a person; returns how many."""
+    ids = {
+        row_id for (row_id,) in database.tuples(_to(names, Message.broadcast_id, Message.state == "pending"))
+    }
+    with database.transaction():
+        count = message.withdrawn(names, ERASED, "the person was erased", now)
+        broadcast.finish(ids, now)
+    return count
+
+
+def erase(names: Sequence[str]) -> dict[str, int]:
+    """Remove every trace of a person whose messages have all come to an end; returns how many of each."""
+    with database.transaction():
+        ids = [
+            row_id
+            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(message.OPEN)))
+        ]
+        contacts = [
+            row_id
+            for (row_id,) in database.tuples(Contact.select(Contact.id).where(Contact.recipient.in_(names)))
+        ]
+        wamids = [
+            wamid for (wamid,) in database.tuples(_to(names, Message.wamid, Message.wamid.is_null(False)))
+        ]
+        found = {
+            "callbacks": sum(_drop(Callback, Callback.body, one) for one in _traces(names)),
+            "events": sum(_drop_events(one) for one in _traces(names)),
+            "contacts": len(contacts),
+            "messages": sum(_blank(Message.id.in_(part)) for part in database.parts(ids, _AT_ONCE)),
+        }
+        for part in database.parts(wamids, _AT_ONCE):
+            EarlyReceipt.delete().where(EarlyReceipt.wamid.in_(part)).execute()
+        Conversation.delete().where(Conversation.contact_id.in_(contacts)).execute()
+        Contact.delete().where(Contact.id.in_(contacts)).execute()
+    return found
+
+
+def on_their_way(names: Sequence[str]) -> int:
+    """How many messages to a person have not come to an end."""
+    return int(_to(names, Message.id, Message.state.in_(message.OPEN)).count())
+
+
+def _to(names: Sequence[str], column: Any, which: Any) -> Any:
+    return Message.select(column).where(Message.recipient.in_(list(names)) & which)
+
+
+def _traces(names: Sequence[str]) -> list[str]:
+    """How a person stands in what Meta sent: numbers without their +."""
+    return [name.removeprefix("+") for name in names]
+
+
+def _drop(model: Any, column: Any, trace: str) -> int:
+    return int(model.delete().where(column.contains(trace)).execute())
+
+
+def _drop_events(trace: str) -> int:
+    told = Event.select(Event.id).where(Event.data.contains(trace))
+    EventDelivery.delete().where(EventDelivery.event_id.in_(told)).execute()
+    return _drop(Event, Event.data, trace)
