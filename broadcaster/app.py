@@ -6,7 +6,7 @@ from typing import Any
 
 import falcon
 
-from broadcaster import api, broadcasts, callbacks, dashboard, dialects, http, log, metrics
+from broadcaster import api, broadcasts, callbacks, dashboard, dialects, http, log, metrics, openapi
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Busy, Invalid
@@ -37,6 +37,7 @@ def make_app(settings: Settings, bell: Bell, vault: Vault, writer: Writer | None
         dialect.add_routes(app, context)
     dashboard.add_routes(app, context)
     metrics.add_routes(app, context)
+    openapi.add_routes(app, context)
     app.add_route("/healthz", _Alive())
     app.add_route("/readyz", _Ready())
     return app

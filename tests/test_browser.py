@@ -15,15 +15,28 @@ from tests.test_dashboard import HOSTILE
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 WIDTHS = (1280, 390)
 PATIENCE_MS = 15_000
 PAGES = (
-    "/", "/broadcasts", "/broadcasts/new", "/templates", "/templates/3", "/channels", "/suppressions", "/tokens",
-    "/events", "/webhooks",
-)  # fmt: skip
+    "/",
+    "/broadcasts",
+    "/broadcasts/new",
+    "/templates",
+    "/templates/3",
+    "/channels",
+    "/suppressions",
+    "/tokens",
+    "/events",
+    "/webhooks",
+)
 
 if not CHROMIUM and "CI" not in os.environ:
     pytest.skip("no browser: install chromium", allow_module_level=True)

@@ -8,10 +8,7 @@ from typing import Any
 
 import click
 
-from broadcaster import (
-    __version__,
-    config,
-)
+from broadcaster import __version__, config, log
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Faults, Invalid
 from broadcaster.installation import open_installation

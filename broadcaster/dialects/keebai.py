@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster import broadcasts, http, templates, wire
 from broadcaster.broadcasts import Progress
 from broadcaster.clock import epoch_ms
+from broadcaster.description import ALWAYS, IDEMPOTENT, KEY, OF_BODIES, Face, Operation
 from broadcaster.errors import Faults, Kind
 from broadcaster.planning import Names, Recipient, Spec, TemplateRef
 from broadcaster.store import channel as channel_rows
@@ -102,6 +103,10 @@ class _BulkShape(_EnvelopeShape):
     campaign_name: Annotated[str, Field(max_length=200)] | None = None
     schedule_at: str | None = None
     recipients: list[Any]
+
+
+class _SingleShape(_EnvelopeShape, _RecipientShape):
+    """One message is envelope and recipient in one."""
 
 
 def bulk_spec(document: dict[str, Any], faults: Faults) -> Spec:
@@ -246,3 +251,41 @@ def _progress(progress: Progress) -> dict[str, Any]:
 def _new_id(now: int) -> str:
     """24 hexadecimal digits that begin with the time in seconds, as the vendor's do."""
     return f"{now // 1000:08x}{secrets.token_hex(8)}"
+
+
+# Description
+
+
+_AT = "2026-06-10T07:00:00.000Z"
+_DOC_ID = "66670a3c1f9b2a0012c4d5e6"
+_PERSON = {"to": "+905554443301", "variables": {"1": "Ana", "2": "Monday", "3": "10:00", "4": "papers"}}
+_FORM = {"channel_id": "100000000000001", "template_name": "appointment", "language": "en"}
+_TAKEN = {"broadcast_id": _DOC_ID, "status": "PENDING", "total_recipients": 1, "scheduled_at": _AT}
+_COUNTS = {"sent": 1, "failed": 0, "pending": 0, "started_at": _AT, "completed_at": _AT}
+_POSTED = (*OF_BODIES, 404, *IDEMPOTENT, *ALWAYS)
+
+FACE = Face(
+    "Keebai",
+    (
+        Operation(
+            "post", _BULK, "Accept a broadcast", ("messages:bulk", "broadcasts:write"), {202: _TAKEN}, _POSTED, (),
+            (KEY,), _BulkShape, ("recipients", _RecipientShape), _FORM | {"recipients": [_PERSON]},
+        ),
+        Operation(
+            "get", _BULK + "/{broadcast_id}", "Where a broadcast stands", ("messages:bulk", "broadcasts:read"),
+            {200: {"broadcast_id": _DOC_ID, "status": "COMPLETED", "total_recipients": 1, **_COUNTS}},
+            (400, 404, *ALWAYS),
+        ),
+        Operation(
+            "post", _TEMPLATE, "Send one message", ("messages:send", "broadcasts:write"), {202: _TAKEN}, _POSTED,
+            (), (KEY,), _SingleShape, None, _FORM | _PERSON,
+        ),
+    ),
+    {
+        "error": {
+            "code": "VALIDATION_ERROR",
+            "message": "recipients[0].to: must begin with +",
+            "details": [{"field": "recipients[0].to", "message": "must begin with +"}],
+        }
+    },
+)  # fmt: skip

@@ -17,6 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster import broadcasts, http, pacing, templates, wire
 from broadcaster.broadcasts import Progress
 from broadcaster.clock import epoch_ms
+from broadcaster.description import (
+    ALWAYS,
+    IDEMPOTENT,
+    KEY,
+    OF_BODIES,
+    Face,
+    Operation,
+    Parameter,
+    choice,
+    integer,
+)
 from broadcaster.errors import Faults, Invalid, Kind, NotFound
 from broadcaster.models import Broadcast, Channel, Message, Template
 from broadcaster.planning import Names, Recipient, Spec, TemplateRef
@@ -640,3 +651,101 @@ def _time(milliseconds: int | None) -> str | None:
     """ISO 8601 in UTC to the second."""
     text = wire.format_time(milliseconds)
     return text and text[:19] + "Z"
+
+
+# Description
+
+
+_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+_AT = "2026-06-10T07:00:00Z"
+_PHONE = "+905554443301"
+_ROW = {
+    "id": _UUID,
+    "status": "PROCESSING",
+    "template": {"id": 3, "template_name": "order_update", "language": "en", "status": "APPROVED"},
+    "phone_number": {"id": 1, "display_phone_number": "+1 555-0101", "verified_name": "Tea shop"},
+    "total_recipients": 300,
+    "sent_count": 280,
+    "delivered_count": 200,
+    "read_count": 60,
+    "failed_count": 2,
+    "pending_count": 18,
+    "progress_percentage": 94.0,
+    "completed_at": None,
+    "created_at": _AT,
+}
+_AUTHOR = {"id": "7Hq2mZ0aXk3P", "email": None, "first_name": "crm", "last_name": ""}
+_ACCEPTED = {
+    "bulk_send_id": _UUID,
+    "status": "queued",
+    "template_name": "order_update",
+    "total_recipients": 300,
+    "unique_recipients": 299,
+    "estimated_time_minutes": 1,
+    "created_at": _AT,
+    "whatsapp_phone_number": {
+        "id": 1,
+        "phone_number_id": "813497231850626",
+        "messaging_limit_tier": "TIER_1K",
+    },
+    "quota_info": {"can_send": True, "quota_needed": 299, "quota_available": 712, "quota_total": 1000},
+}
+_ONE = {
+    "id": 4711,
+    "meta_message_id": "wamid.HBgM",
+    "was_successful": True,
+    "delivery_status": {"current": "read", "sent_at": _AT, "error_code": None},
+    "recipient": {"phone": _PHONE, "contact_name": "Ana", "contact_id": 5},
+    "variables_used": {"1": "Ana"},
+    "sent_at": _AT,
+}
+_PEOPLE = {"phone": _PHONE, "variables": {"1": "Ana", "2": "Monday", "3": "10:00", "4": "papers"}}
+_FORM = {"phone_number_id": "100000000000001", "template_name": "appointment", "language": "en"}
+_PAGES = (integer("page", 1, 2**31, 1), integer("page_size", 1, _LARGEST_PAGE, _PAGE_SIZE))
+_DAY_SCHEMA = {"type": "string", "format": "date"}
+_FOUND = (400, 404, *ALWAYS)
+
+
+def _listing(row: dict[str, Any]) -> dict[str, Any]:
+    return {"count": 1, "next": None, "previous": None, "results": [row]}
+
+
+def _reading(path: str, summary: str, answer: Any, *query: Parameter) -> Operation:
+    return Operation("get", path, summary, ("broadcasts:read",), {200: answer}, _FOUND, query)
+
+
+FACE = Face(
+    "Mindo",
+    (
+        Operation(
+            "post", f"{_ROOT}/send-bulk/", "Accept a broadcast", ("broadcasts:write",), {202: _ACCEPTED},
+            (*OF_BODIES, 404, *IDEMPOTENT, *ALWAYS), (), (KEY,), _BulkShape, ("recipients", _RecipientShape),
+            _FORM | {"recipients": [_PEOPLE]},
+        ),
+        Operation(
+            "post", f"{_ROOT}/send/", "Send one message and answer once it has left",
+            ("messages:send", "broadcasts:write"),
+            {200: {"success": True, "message_id": "wamid.HBgM", "status": "sent", "sent_at": _AT}},
+            (*OF_BODIES, 404, *IDEMPOTENT, *ALWAYS, 504), (), (KEY,), _SingleShape, None,
+            _FORM | {"recipient_phone": _PHONE, "variables": _PEOPLE["variables"]},
+        ),
+        _reading(
+            f"{_ROOT}/bulk-sends/", "Broadcasts, newest first", _listing(_ROW), *_PAGES,
+            choice("status", tuple(_STAGE_OF_STATUS)), Parameter("template", {"type": "string"}),
+            Parameter("created_after", _DAY_SCHEMA), Parameter("created_before", _DAY_SCHEMA),
+        ),
+        _reading(f"{_ROOT}/bulk-sends/{{bulk_send_id}}/", "One broadcast", _ROW | {"created_by": _AUTHOR}),
+        _reading(
+            f"{_ROOT}/bulk-sends/{{bulk_send_id}}/messages/", "Its messages",
+            _listing({"id": 4711, "recipient_phone": _PHONE, "status": "read", "meta_message_id": "wamid.HBgM"}),
+            *_PAGES, choice("status", _MESSAGE_STATUSES),
+        ),
+        _reading(f"{_ROOT}/messages/{{wamid}}", "One message by Meta's id", _ONE),
+        Operation(
+            "get", f"{_ACCOUNTS}/", "Numbers, quotas and templates; needs both scopes",
+            ("channels:read", "templates:read"),
+            {200: {"companyName": "Tea shop", "apiKeyName": "crm", "businessAccounts": []}}, ALWAYS,
+        ),
+    ),
+    {"error": "recipients[0].phone: must begin with +", "details": {"recipients[0].phone": ["must begin with +"]}},
+)  # fmt: skip

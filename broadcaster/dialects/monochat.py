@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster import broadcasts, http, wire
 from broadcaster.broadcasts import Progress
 from broadcaster.clock import epoch_ms
+from broadcaster.description import ALWAYS, IDEMPOTENT, KEY, OF_BODIES, Face, Operation
 from broadcaster.errors import Faults, Kind, NotFound
 from broadcaster.models import Broadcast
 from broadcaster.planning import Action, Names, Recipient, Spec, TemplateRef
@@ -357,3 +358,59 @@ def _stats(progress: Progress) -> dict[str, Any]:
 
 def _new_id() -> str:
     return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(20))
+
+
+# Description
+
+
+_DOC_ID = "k3j2h5g8f9d0s1a7q4w6"
+_AT = "2026-06-10T07:00:00.000Z"
+_FORM = {
+    "channelUsername": "15550101",
+    "connectorBrand": "whatsapp",
+    "defaultPayload": {
+        "type": "template",
+        "isMerge": True,
+        "template": {"templateName": "appointment", "languageCode": "en"},
+    },
+    "recipients": [
+        {
+            "username": "905554443301",
+            "payload": {
+                "template": {
+                    "variables": [{"type": "BODY", "parameters": ["Ana", "Monday", "10:00", "papers"]}]
+                }
+            },
+        }
+    ],
+}
+_FOUND = {
+    "bulkMessage": {"_id": _DOC_ID, "slug": "shop", "title": "Orders", "createdAt": _AT, "updatedAt": _AT},
+    "stats": {"pending": 0, "success": 1, "failed": 0, "cancelled": 0, "total": 1},
+}
+_POSTED = (*OF_BODIES, 404, *ALWAYS)
+
+
+def _asking(name: str, summary: str, scope: str, answer: Any) -> Operation:
+    sample = {"bulkMessageId": _DOC_ID}
+    path = f"{_ROOT}/{name}.js"
+    return Operation("post", path, summary, (scope,), {200: answer}, _POSTED, body=_IdShape, sample=sample)
+
+
+FACE = Face(
+    "MonoChat",
+    (
+        Operation(
+            "post", f"{_ROOT}/send.js", "Accept a broadcast", ("broadcasts:write",),
+            {200: {"bulkMessageId": _DOC_ID}}, (*_POSTED, *IDEMPOTENT), (), (KEY,), _SendShape,
+            ("recipients", _RecipientShape), _FORM,
+        ),
+        _asking("stats", "Where a broadcast stands", "broadcasts:read", _FOUND),
+        _asking("stop", "Cancel what has not left", "broadcasts:write", {}),
+    ),
+    {
+        "error": "schema-error",
+        "message": "recipients[0].username: must be digits",
+        "details": [{"field": "recipients[0].username", "message": "must be digits"}],
+    },
+)  # fmt: skip
