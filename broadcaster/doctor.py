@@ -52,17 +52,26 @@ def examine(settings: Settings, vault: Vault, bell: Bell, now: int) -> Iterator[
     rows = channel_rows.all_channels()
     if not rows:
         yield Finding("channels", WARN, "none", "add one: `broadcaster channel add`")
+    clocks: list[float] = []
     for row in rows:
-        yield from _channel(row, settings, vault, now)
+        yield from _channel(row, settings, vault, clocks)
+    if clocks:
+        yield _clock(min(clocks))
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        shown = ("set" if value else "not set") if name in _SECRET else str(value)
+        shown = "set" if name in _SECRET and value else _shown(value)
         missing = name in _SECRET and not value
         remedy = f"set {PREFIX}{name.upper()}: without it Meta's callbacks are refused" if missing else None
         yield Finding(f"{PREFIX}{name.upper()}", WARN if missing else OK, shown, remedy)
+
+
+def _shown(value: object) -> str:
+    if value in (None, "", []):
+        return "not set"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _driver(settings: Settings, _now: int) -> Finding:
@@ -159,7 +168,7 @@ def _bells(bell: Bell) -> Finding:
     return Finding("huey queue", OK if remedy is None else WARN, f"{count} tasks", remedy)
 
 
-def _channel(row: Channel, settings: Settings, vault: Vault, now: int) -> Iterator[Finding]:
+def _channel(row: Channel, settings: Settings, vault: Vault, clocks: list[float]) -> Iterator[Finding]:
     name = f"channel {row.phone_number_id}"
     renew = f"`broadcaster channel sync {row.phone_number_id} --access-token -` with a good token"
     if row.paused_at is not None:
@@ -184,9 +193,12 @@ def _channel(row: Channel, settings: Settings, vault: Vault, now: int) -> Iterat
     lacking = None if apps else "subscribe your app to the business account, or Meta sends no receipts"
     yield Finding(f"{name} webhook", OK if apps else WARN, told, lacking)
     if graph.time is not None:
-        apart = abs(graph.time - time.time())
-        late = None if apart <= _MOST_APART else "set this machine's clock (NTP): schedules follow it"
-        yield Finding("clock", OK if late is None else WARN, f"{apart:.0f} s from Graph's", late)
+        clocks.append(abs(graph.time - time.time()))
+
+
+def _clock(apart: float) -> Finding:
+    remedy = None if apart <= _MOST_APART else "set this machine's clock (NTP): schedules follow it"
+    return Finding("clock", OK if remedy is None else WARN, f"{apart:.0f} s from Graph's", remedy)
 
 
 def _standing(name: str, row: Channel) -> Finding:

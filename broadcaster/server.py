@@ -63,22 +63,11 @@ def _run(settings: Settings, web: bool, worker: bool) -> None:
     writer = Writer()
     sender = Sender(settings, vault, writer) if worker else None
     courier = Courier(settings, vault) if worker else None
-    bell = Bell(
-        opened,
-        sender.wake if sender else None,
-        (lambda: channels.refresh_all(settings, vault, epoch_ms())) if worker else None,
-        (lambda: _purge(settings)) if worker else None,
-    )
+    bell = _working_bell(settings, opened, vault, sender) if sender else Bell(opened)
     server = Server(settings, bell, vault, writer) if web else None
     clock = Clock(bell) if worker else None
 
-    def stop(*_: Any) -> None:
-        stopping.set()
-        if server:
-            server.pull_trigger()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    _stop_on_signals(stopping, server)
 
     def healthy() -> bool:
         return not stopping.is_set() and (sender is None or sender.alive)
@@ -106,6 +95,26 @@ def _run(settings: Settings, web: bool, worker: bool) -> None:
     if sender and sender.failure:
         raise Misconfigured("the sender ended unexpectedly; the log says why")
     logger.info("stopped")
+
+
+def _stop_on_signals(stopping: threading.Event, server: "Server | None") -> None:
+    def stop(*_: Any) -> None:
+        stopping.set()
+        if server:
+            server.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _working_bell(settings: Settings, opened: Any, vault: Vault, sender: Sender) -> Bell:
+    """The bell that is heard here, and the chores that run here."""
+    return Bell(
+        opened,
+        sender.wake,
+        lambda: channels.refresh_all(settings, vault, epoch_ms()),
+        lambda: _purge(settings),
+    )
 
 
 def _stop(

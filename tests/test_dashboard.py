@@ -136,6 +136,11 @@ def test_a_stranger_is_led_to_the_sign_in_and_back(stranger: Person, client: Cli
     assert stranger.get(path).status_code == 200
 
 
+def test_a_page_that_refreshes_itself_is_led_to_the_sign_in_whole(stranger: Person) -> None:
+    answer = stranger.get("/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["hx-redirect"], answer.text) == (200, "/sign-in", "")
+
+
 def test_the_password_opens_and_a_new_one_shuts_out(stranger: Person, client: Client) -> None:
     assert stranger.sign_in(PASSWORD).status_code == 403
     access.set_password(PASSWORD)

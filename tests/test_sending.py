@@ -14,6 +14,8 @@ from broadcaster.clock import epoch_ms
 from broadcaster.wire import format_time, parse_time
 from tests.conftest import Field, request_of, wait_until
 
+pytestmark = pytest.mark.alone
+
 
 def accept(here: stand.Installation, count: int = 3, **changes: Any) -> str:
     return f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=request_of(count, **changes))['id']}"

@@ -110,7 +110,7 @@ def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Clie
     assert found == {
         "cancelled": 1,
         "callbacks": 1,
-        "events": 1,
+        "events": 2,
         "contacts": 1,
         "messages": 2,
         "onTheirWay": 0,

@@ -50,6 +50,9 @@ class Page:
         session = self.desk.sessions.of(request, epoch_ms())
         if session is None:
             following = request.relative_uri if request.method == "GET" else "/"
+            if request.get_header("HX-Request"):
+                # A page that refreshes itself must not take the sign-in for its news.
+                raise falcon.HTTPStatus(200, headers={"HX-Redirect": "/sign-in"})
             raise falcon.HTTPSeeOther(f"/sign-in?next={quote(following, safe='')}")
         return session
 

@@ -54,7 +54,7 @@ def add_routes(app: falcon.App, context: http.Context) -> None:
 
 def speaks(path: str) -> bool:
     """Whether a path is one of the dashboard's."""
-    return path.split("/")[1] in _ROOTS
+    return path.lstrip("/").partition("/")[0] in _ROOTS
 
 
 def refuse(response: falcon.Response, refusal: http.Refusal) -> None:

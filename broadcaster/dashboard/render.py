@@ -30,7 +30,7 @@ def page(response: falcon.Response, name: str, status: int = 200, **facts: Any) 
 def when(value: int | str | None) -> Markup:
     """A moment as a person reads it, in UTC; with JavaScript it becomes the reader's own time."""
     if value is None:
-        return Markup("–")
+        return Markup("\N{EN DASH}")
     moment = wire.parse_time(value) if isinstance(value, str) else value
     shown = datetime.fromtimestamp(moment / 1000, UTC)
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(
@@ -52,7 +52,7 @@ def lasting(seconds: float) -> str:
 
 def shown(value: Any) -> str:
     """A value of a table; nothing is a dash."""
-    return "–" if value is None or value == "" else str(value)
+    return "\N{EN DASH}" if value is None or value == "" else str(value)
 
 
 def place(field: str) -> str:

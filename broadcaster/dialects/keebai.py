@@ -268,17 +268,38 @@ FACE = Face(
     "Keebai",
     (
         Operation(
-            "post", _BULK, "Accept a broadcast", ("messages:bulk", "broadcasts:write"), {202: _TAKEN}, _POSTED, (),
-            (KEY,), _BulkShape, ("recipients", _RecipientShape), _FORM | {"recipients": [_PERSON]},
+            "post",
+            _BULK,
+            "Accept a broadcast",
+            ("messages:bulk", "broadcasts:write"),
+            {202: _TAKEN},
+            _POSTED,
+            (),
+            (KEY,),
+            _BulkShape,
+            ("recipients", _RecipientShape),
+            _FORM | {"recipients": [_PERSON]},
         ),
         Operation(
-            "get", _BULK + "/{broadcast_id}", "Where a broadcast stands", ("messages:bulk", "broadcasts:read"),
+            "get",
+            _BULK + "/{broadcast_id}",
+            "Where a broadcast stands",
+            ("messages:bulk", "broadcasts:read"),
             {200: {"broadcast_id": _DOC_ID, "status": "COMPLETED", "total_recipients": 1, **_COUNTS}},
             (400, 404, *ALWAYS),
         ),
         Operation(
-            "post", _TEMPLATE, "Send one message", ("messages:send", "broadcasts:write"), {202: _TAKEN}, _POSTED,
-            (), (KEY,), _SingleShape, None, _FORM | _PERSON,
+            "post",
+            _TEMPLATE,
+            "Send one message",
+            ("messages:send", "broadcasts:write"),
+            {202: _TAKEN},
+            _POSTED,
+            (),
+            (KEY,),
+            _SingleShape,
+            None,
+            _FORM | _PERSON,
         ),
     ),
     {
@@ -288,4 +309,4 @@ FACE = Face(
             "details": [{"field": "recipients[0].to", "message": "must begin with +"}],
         }
     },
-)  # fmt: skip
+)

@@ -401,9 +401,17 @@ FACE = Face(
     "MonoChat",
     (
         Operation(
-            "post", f"{_ROOT}/send.js", "Accept a broadcast", ("broadcasts:write",),
-            {200: {"bulkMessageId": _DOC_ID}}, (*_POSTED, *IDEMPOTENT), (), (KEY,), _SendShape,
-            ("recipients", _RecipientShape), _FORM,
+            "post",
+            f"{_ROOT}/send.js",
+            "Accept a broadcast",
+            ("broadcasts:write",),
+            {200: {"bulkMessageId": _DOC_ID}},
+            (*_POSTED, *IDEMPOTENT),
+            (),
+            (KEY,),
+            _SendShape,
+            ("recipients", _RecipientShape),
+            _FORM,
         ),
         _asking("stats", "Where a broadcast stands", "broadcasts:read", _FOUND),
         _asking("stop", "Cancel what has not left", "broadcasts:write", {}),
@@ -413,4 +421,4 @@ FACE = Face(
         "message": "recipients[0].username: must be digits",
         "details": [{"field": "recipients[0].username", "message": "must be digits"}],
     },
-)  # fmt: skip
+)
