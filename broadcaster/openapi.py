@@ -140,12 +140,16 @@ def _schema(face: Face, operation: Operation, schemas: dict[str, Any]) -> dict[s
 
 
 def _keep(face: Face, model: type[BaseModel], schemas: dict[str, Any]) -> str:
+    """The name of a model's schema; it and those it needs are among the schemas from here on."""
     prefix = face.title.capitalize()
     found = model.model_json_schema(ref_template=f"#/components/schemas/{prefix}{{model}}")
+    # Some models are private to their face; their underscore is nobody else's business.
+    found = wire.loads(wire.dumps(found).replace(f"/{prefix}_", f"/{prefix}").encode())
     for inner, schema in found.pop("$defs", {}).items():
-        schemas.setdefault(f"{prefix}{inner}", schema)
-    schemas.setdefault(f"{prefix}{model.__name__}", found)
-    return f"{prefix}{model.__name__}"
+        schemas.setdefault(prefix + inner.lstrip("_"), schema)
+    name = prefix + model.__name__.lstrip("_")
+    schemas.setdefault(name, found)
+    return name
 
 
 def _answer(status: int, sample: Any) -> dict[str, Any]:
