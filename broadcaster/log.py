@@ -38,6 +38,9 @@ def set_up(level: str) -> None:
     # huey announces every chore and waitress every queued request; neither is news.
     logging.getLogger("huey").setLevel(logging.WARNING)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # At DEBUG these repeat statements with their values, and addresses with what stands in them.
+    for talker in ("peewee", "urllib3"):
+        logging.getLogger(talker).setLevel(logging.INFO)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -9,11 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
@@ -38,8 +40,9 @@ _OPEN_FILES = 65_536
 REQUEST_SECONDS = 30
 """From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
 timer, so that a hundred clients sending one a second would hold their sockets for ever."""
-_IDLE_SECONDS, _IDLE_WHEN_CROWDED = 60, 5
+_IDLE_SECONDS = 60
 _MOST_CONNECTIONS = 2000
+_ACCEPTED_AT_ONCE = 100
 
 logger = log.get(__name__)
 
@@ -182,18 +185,45 @@ class _ProblemTask(ErrorTask):
         self.write(body)
 
 
-class _Channel(HTTPChannel):
-    error_task_class = _ProblemTask
-    begun: float | None = None
-    """When the request that has not arrived whole began, epoch seconds."""
+class _Request(HTTPRequestParser):
+    """A request on its way in, and when its first byte came (epoch seconds, as waitress counts)."""
 
-    def received(self, data: bytes) -> bool:
-        taken: bool = super().received(data)
-        if self.request is None:
-            self.begun = None
-        elif self.begun is None:
-            self.begun = time.time()
-        return taken
+    def __init__(self, adjustments: Adjustments):
+        super().__init__(adjustments)
+        self.begun = time.time()
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Request
+    error_task_class = _ProblemTask
+
+    def service(self) -> None:
+        super().service()
+        # What stood behind the request just answered could not be read meanwhile.
+        if self.request is not None:
+            self.request.begun = time.time()
+
+    def give_up(self) -> None:
+        """Have it closed in this very round."""
+        self.will_close = True
+        # The round closes what can be written to, and the socket of a silent reader never can. Closed
+        # here, its number might be a new connection's before the round is over.
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, neither in nor out."""
+        return not (self.requests or self.request or self.total_outbufs_len)
+
+    def overstays(self, now: float, request_seconds: float) -> bool:
+        """Whether nobody would miss it: silent for long, a request that trickles in, an answer not read."""
+        silent = now - self.last_activity > self.adj.channel_timeout
+        if self.requests:
+            # A thread waits for its reader once more is written than may stand in memory.
+            return silent and self.total_outbufs_len > self.adj.outbuf_high_watermark
+        if self.request is not None:
+            return now - self.request.begun > request_seconds
+        return silent
 
 
 class Server(TcpWSGIServer):
@@ -208,13 +238,15 @@ class Server(TcpWSGIServer):
         vault: Vault,
         writer: Writer,
         request_seconds: float = REQUEST_SECONDS,
+        most_connections: int = _MOST_CONNECTIONS,
     ):
+        """A request must have come whole `request_seconds` after its first byte."""
         self._request_seconds = request_seconds
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
             ident=None,
-            connection_limit=_MOST_CONNECTIONS,
+            connection_limit=_affordable(most_connections),
             channel_timeout=_IDLE_SECONDS,
             cleanup_interval=1,
             max_request_body_size=_LARGEST_UPLOAD,
@@ -246,15 +278,25 @@ class Server(TcpWSGIServer):
         while healthy():
             wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
 
+    def handle_accept(self) -> None:
+        """Accept all who wait, up to some: waitress takes one a round, and a round looks at everybody."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before or len(self._map) >= self.adj.connection_limit:
+                return
+
     def maintenance(self, now: float) -> None:
-        """Close connections that idle, sooner where new ones wait, and those whose request does not
-        come to its end."""
-        patience = _IDLE_WHEN_CROWDED if self.in_connection_overflow else _IDLE_SECONDS
-        for channel in self.active_channels.values():
-            idle = not channel.requests and channel.last_activity < now - patience
-            trickling = channel.begun is not None and channel.begun < now - self._request_seconds
-            if idle or trickling:
-                channel.will_close = True
+        """Close what overstays, and when connections become scarce those that have been idle longest."""
+        for channel in list(self.active_channels.values()):
+            if channel.overstays(now, self._request_seconds):
+                channel.give_up()
+        channels = list(self.active_channels.values())
+        surplus = len(channels) - self.adj.connection_limit * 3 // 4
+        if surplus > 0:
+            idle = sorted(filter(_Channel.is_idle, channels), key=lambda channel: channel.last_activity)
+            for channel in idle[:surplus]:
+                channel.give_up()
 
     def drain(self, deadline: float) -> None:
         """Take no new connections, let every request under way be answered until then (monotonic seconds)."""
@@ -271,6 +313,12 @@ def _adjustments(**options: Any) -> Adjustments:
         return Adjustments(**options)
     except ValueError:
         raise Misconfigured(f"there is no address {options['listen']} to listen on") from None
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as leave half of the open files to sending and to the database."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if allowed == resource.RLIM_INFINITY else min(connections, allowed // 2)
 
 
 def _is_busy(channel: HTTPChannel) -> bool:

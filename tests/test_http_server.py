@@ -1,27 +1,15 @@
 """The HTTP server itself: what waitress refuses before the application sees it."""
 
-import csv
 import http.client
-import io
 import json
 import signal
 import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from broadcaster import stand
-from broadcaster.config import Settings
-from broadcaster.server import Server, raise_open_files
-from broadcaster.store.writer import Writer
-from broadcaster.tasks import Bell
-from broadcaster.vault import open_vault
-from tests.conftest import Field, request_of, wait_until
+from tests.conftest import Field, request_of
 
 
 @pytest.fixture
@@ -87,92 +75,6 @@ def test_a_port_in_use_is_told_in_a_sentence(field: Field, here: stand.Installat
     here.environ["BROADCASTER_PORT"] = here.url.rpartition(":")[2]
     with pytest.raises(stand.NotReady, match="cannot listen on"):
         field.start(here, "web")
-
-
-@contextmanager
-def serving(settings: Settings, db: Any, **options: Any) -> Iterator[Server]:
-    """The server on a thread of this process, where its deadline can be shortened."""
-    server = Server(settings, Bell(db), open_vault(settings.data_dir), Writer(), **options)
-    ending = threading.Event()
-    thread = threading.Thread(target=server.serve_while, args=(lambda: not ending.is_set(),), daemon=True)
-    thread.start()
-    yield server
-    ending.set()
-    server.pull_trigger()
-    thread.join(10)
-    server.drain(time.monotonic())
-
-
-def seconds_to_answer(address: tuple[str, int]) -> float:
-    begun = time.monotonic()
-    connection = http.client.HTTPConnection(*address, timeout=10)
-    connection.request("GET", "/healthz")
-    assert connection.getresponse().status == 200
-    connection.close()
-    return time.monotonic() - begun
-
-
-def is_closed(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
-
-
-def test_trickling_requests_end_at_the_deadline_and_idle_sockets_hold_nobody_up(
-    settings: Settings, db: Any
-) -> None:
-    raise_open_files()
-    settings.port = 0
-    with serving(settings, db, request_seconds=1.0) as server, ExitStack() as opened:
-        address = ("127.0.0.1", int(server.effective_port))
-        trickling = [opened.enter_context(socket.create_connection(address)) for _ in range(100)]
-        idle = [opened.enter_context(socket.create_connection(address)) for _ in range(1000)]
-        for connection in trickling:
-            connection.sendall(b"POST /v1/broadcasts HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n")
-            connection.setblocking(False)
-
-        def all_ended() -> bool:
-            for connection in trickling:
-                with suppress(OSError):
-                    connection.send(b"x")
-            return all(map(is_closed, trickling))
-
-        assert seconds_to_answer(address) < 5
-        wait_until(all_ended)
-        assert seconds_to_answer(address) < 5
-        assert len(server.active_channels) >= len(idle)
-
-
-def test_a_slow_request_within_the_deadline_is_answered(settings: Settings, db: Any) -> None:
-    settings.port = 0
-    with serving(settings, db) as server:
-        connection = socket.create_connection(("127.0.0.1", int(server.effective_port)), timeout=10)
-        for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
-            connection.sendall(bytes([byte]))
-        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
-
-
-def test_a_stop_lets_a_large_export_arrive_whole(here: stand.Installation) -> None:
-    document = request_of(5000)
-    for recipient in document["recipients"]:
-        recipient["metadata"] = {"note": "x" * 800}
-    accepted = here.ask("POST", "/v1/broadcasts", json=document)
-    export = here.call(
-        "GET", f"/v1/broadcasts/{accepted['id']}/messages", headers={"Accept": "text/csv"}, stream=True
-    )
-    pieces = export.iter_content(65_536)
-    body = next(pieces)
-    process: Any = here.process  # type: ignore[attr-defined]
-    process.popen.send_signal(signal.SIGTERM)
-    wait_until(lambda: "stopping" in process.output())
-    for piece in pieces:
-        body += piece
-    assert len(body) > 4_000_000
-    assert len(list(csv.reader(io.StringIO(body.decode())))) == 5001
-    assert process.popen.wait(30) == 0
 
 
 def test_sigterm_ends_the_web_process_cleanly(here: stand.Installation) -> None:
