@@ -14,9 +14,9 @@ RUFF := $(BIN)/ruff check --line-length 110 --target-version py311 \
 demo: .venv/ready
 	$(BIN)/broadcaster demo
 
-# Two at a time, but for those that hold a promise against the clock.
+# Three at a time, for they mostly wait; but for those that hold a promise against the clock.
 test: .venv/ready
-	$(BIN)/pytest -n 2 --dist worksteal -m "not alone"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not alone"
 	$(BIN)/pytest -m alone
 
 lint: .venv/ready

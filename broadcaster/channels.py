@@ -13,6 +13,7 @@ from broadcaster.store import template as definitions
 from broadcaster.vault import Vault
 
 logger = log.get(__name__)
+_JUST_NOW_MS = 5 * 60_000
 LEAST_PACE, MOST_PACE = 0.01, 100_000
 
 
@@ -79,8 +80,11 @@ def sync(
 
 
 def refresh_all(settings: Settings, vault: Vault, now: int) -> None:
-    """Read every channel anew: tier, throughput, quality, templates. One that fails waits for next time."""
+    """Read every channel anew that was not read just now: tier, throughput, quality, templates. One that
+    fails waits for next time."""
     for row in channels.all_channels():
+        if row.synced_at is not None and now - row.synced_at < _JUST_NOW_MS:
+            continue
         try:
             sync(row.phone_number_id, settings, vault, now)
         except BroadcasterError as error:

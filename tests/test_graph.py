@@ -13,7 +13,7 @@ from broadcaster.errors import GraphError
 from broadcaster.graph import Graph
 from broadcaster.models import Template
 from broadcaster.vault import open_vault
-from tests.conftest import DEFINITIONS, NOW
+from tests.conftest import CHANNEL, DEFINITIONS, NOW, Client
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,13 @@ def test_a_stale_cursor_restarts_the_list_once(canned: Any) -> None:
     handler.answers += [(200, page), (400, b'{"error": {"code": 131059}}'), (200, page), (200, last)]
     assert [row["name"] for row in graph.templates("7")] == ["a", "b"]
     assert sum("after=C2" in path for path in handler.asked) == 2
+
+
+def test_what_was_read_just_now_is_not_read_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start must not undo by chance what was read a moment ago, nor ask Meta twice."""
+    read: list[str] = []
+    monkeypatch.setattr(channels, "sync", lambda number, *_: read.append(number))
+    channels.refresh_all(client.settings, client.vault, NOW + 60_000)
+    assert read == []
+    channels.refresh_all(client.settings, client.vault, NOW + 15 * 60_000)
+    assert read == [CHANNEL]

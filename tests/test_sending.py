@@ -14,8 +14,6 @@ from broadcaster.clock import epoch_ms
 from broadcaster.wire import format_time, parse_time
 from tests.conftest import Field, request_of, wait_until
 
-pytestmark = pytest.mark.alone
-
 
 def accept(here: stand.Installation, count: int = 3, **changes: Any) -> str:
     return f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=request_of(count, **changes))['id']}"
@@ -193,6 +191,7 @@ def state_counts(here: stand.Installation) -> dict[str, int]:
         database.close()
 
 
+@pytest.mark.alone
 def test_a_schedule_is_kept_within_a_second_even_over_a_kill_and_without_huey(field: Field) -> None:
     field.sandbox("--latency", "5")
     here = field.installation(200)
@@ -213,6 +212,7 @@ def test_a_schedule_is_kept_within_a_second_even_over_a_kill_and_without_huey(fi
     assert 0 <= field.report()["firstAt"] * 1000 - due <= 1000
 
 
+@pytest.mark.alone
 def test_a_start_after_the_schedule_is_late_and_says_so(field: Field) -> None:
     field.sandbox("--latency", "5")
     here = field.installation(200)
@@ -226,6 +226,7 @@ def test_a_start_after_the_schedule_is_late_and_says_so(field: Field) -> None:
     assert (done["late"], done["stats"]["success"]) == (True, 3)
 
 
+@pytest.mark.alone
 def test_the_pace_is_held_and_never_exceeded(field: Field) -> None:
     field.sandbox("--latency", "30", "--throughput", "80")
     here = field.installation()
@@ -238,6 +239,7 @@ def test_the_pace_is_held_and_never_exceeded(field: Field) -> None:
     assert report["peakPerSecond"] <= 80
 
 
+@pytest.mark.alone
 def test_the_pace_holds_over_a_restart(field: Field) -> None:
     field.sandbox("--latency", "5", "--throughput", "80")
     here = field.installation(unknown_window="1")
@@ -250,6 +252,7 @@ def test_the_pace_holds_over_a_restart(field: Field) -> None:
     assert field.report()["refused"] == {}
 
 
+@pytest.mark.alone
 def test_stop_in_the_middle_lets_out_no_more_than_was_in_flight(field: Field) -> None:
     field.sandbox("--latency", "50")
     here = field.installation(100)
@@ -284,6 +287,7 @@ def test_a_broadcast_stopped_before_its_schedule_never_sends(field: Field) -> No
     assert field.report()["requests"] == 1
 
 
+@pytest.mark.alone
 def test_a_pause_holds_and_a_resume_finishes(field: Field) -> None:
     field.sandbox("--latency", "10")
     here = field.installation(100)
@@ -315,6 +319,7 @@ def test_sigterm_settles_what_is_in_flight(field: Field) -> None:
     assert field.report()["duplicates"] == 0
 
 
+@pytest.mark.alone
 def test_a_new_pace_is_followed_while_sending(field: Field) -> None:
     field.sandbox("--latency", "5")
     here = field.installation(2)
