@@ -89,7 +89,7 @@ def test_what_asks_to_be_resent_is_marked(field: Field) -> None:
 
 def test_receipts_that_come_while_the_server_is_down_are_not_lost(field: Field) -> None:
     field.sandbox("--latency", "20")
-    here = field.installation(pace=100, app_secret=SECRET, port="0")
+    here = field.installation(pace=100, app_secret=SECRET, port="0", unknown_window="10")
     first = field.start(here)
     port = here.url.rpartition(":")[2]
     here.environ["BROADCASTER_PORT"] = port
@@ -100,9 +100,12 @@ def test_receipts_that_come_while_the_server_is_down_are_not_lost(field: Field) 
     wait_until(lambda: field.report()["receipts"]["refused"].get("0"))
     field.start(here)
     wait_until(lambda: here.ask("GET", path)["finishedAt"], 60)
-    wait_until(lambda: here.ask("GET", path)["delivery"]["read"] == 300, 60)
-    found = here.ask("GET", path)
-    assert (found["stats"]["success"], found["unknown"]) == (300, 0)
+    # What was claimed a little ahead and had not left at the kill is given up: nobody can know that.
+    accepted = field.report()["accepted"]
+    wait_until(lambda: here.ask("GET", path)["delivery"]["read"] == accepted, 60)
+    found = here.ask("GET", path)["stats"]
+    assert (found["success"], found["success"] + found["failed"]) == (accepted, 300)
+    assert found["failed"] <= 5
     assert field.report()["duplicates"] == 0
 
 
