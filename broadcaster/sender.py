@@ -85,6 +85,8 @@ class Line:
     counted_at: float = 0.0
     not_before: dict[str, int] = field(default_factory=dict)
     """People written to in the last seconds, and when they may be again (epoch ms)."""
+    tidy_at: int = 0
+    """When those who may be again are next taken out: thousands, too many to look at for each claim."""
     claimed: int = 0
     """All that is claimed and not yet settled: in hand, in flight, or waiting to be recorded."""
     idle_until: float = 0.0
@@ -439,8 +441,10 @@ class Sender:
         # Only now that it is durable: a claim may be run again when others of its commit fail.
         now = epoch_ms()
         line.room -= found.reserved
-        line.not_before = {who: at for who, at in line.not_before.items() if at > now}
-        line.not_before |= {row.recipient: row.claimed_at + PAIR_MS for row in batch}
+        if now >= line.tidy_at:
+            line.not_before = {who: at for who, at in line.not_before.items() if at > now}
+            line.tidy_at = now + 1000
+        line.not_before.update((row.recipient, row.claimed_at + PAIR_MS) for row in batch)
         line.turn += 1
         line.claimed += len(batch)
         line.hand.extend(batch)
