@@ -23,6 +23,7 @@ lint: .venv/ready
 	$(RUFF) broadcaster tests benchmarks setup.py
 	$(BIN)/ruff format --check --line-length 110 broadcaster tests benchmarks setup.py
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: .venv/ready
 	$(RUFF) --fix broadcaster tests benchmarks setup.py

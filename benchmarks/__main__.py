@@ -13,12 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from broadcaster import broadcasts, config, stand, wire
+from broadcaster import config
 from broadcaster.clock import epoch_ms
-from broadcaster.models import Channel
-from broadcaster.store import broadcast as ledger
-from broadcaster.store import channel, database, message
-from broadcaster.store.message import Draft
+from broadcaster.domain import strict_json
+from broadcaster.sandbox import testbed
+from broadcaster.services import progress
+from broadcaster.store import broadcasts, channels, database, messages
+from broadcaster.store.messages import Draft
+from broadcaster.store.models import Channel
 
 CHANNEL = "100000000000001"
 LATENCY = ("--latency", "50")
@@ -45,7 +47,7 @@ def request_of(count: int, series: int = 0) -> dict[str, Any]:
     }
 
 
-def fill(here: stand.Installation, count: int) -> list[str]:
+def fill(here: testbed.Installation, count: int) -> list[str]:
     """Accept `count` messages in broadcasts of 5,000; returns their paths."""
     sizes = [5000] * (count // 5000) + ([count % 5000] if count % 5000 else [])
     return [
@@ -54,7 +56,7 @@ def fill(here: stand.Installation, count: int) -> list[str]:
     ]
 
 
-def wait_for_all(here: stand.Installation, paths: list[str]) -> None:
+def wait_for_all(here: testbed.Installation, paths: list[str]) -> None:
     for path in paths:
         while not here.ask("GET", path)["finishedAt"]:
             time.sleep(0.2)
@@ -84,11 +86,11 @@ def rival(which: str, url: str, count: int) -> tuple[float, float]:
 
 def drain(folder: Path, count: int = 20_000) -> None:
     """(a) The queue emptied with the pace lifted."""
-    with stand.sandbox(folder, *LATENCY) as url:
+    with testbed.sandbox(folder, *LATENCY) as url:
         bare_rate, bare_cpu = rival("bare", url, count)
         huey_rate, huey_cpu = rival("huey", url, 2000)
-    with stand.sandbox(folder, *LATENCY) as url:
-        here = stand.Installation(folder / "drain", url)
+    with testbed.sandbox(folder, *LATENCY) as url:
+        here = testbed.Installation(folder / "drain", url)
         here.folder.mkdir()
         here.add_channel(CHANNEL, "--pace", "100000")
         web = here.start("web")
@@ -97,7 +99,7 @@ def drain(folder: Path, count: int = 20_000) -> None:
         before = cpu_seconds(worker.popen.pid)
         wait_for_all(here, paths)
         cpu = (cpu_seconds(worker.popen.pid) - before) / count * 1e6
-        report = stand.sandbox_report(url)
+        report = testbed.sandbox_report(url)
         rate = count / (report["lastAt"] - report["firstAt"])
         worker.stop()
         web.stop()
@@ -116,12 +118,12 @@ def pace(folder: Path, per_second: int, count: int, mark: str) -> None:
     """(b) A pace held, with the sandbox's own limit at exactly that figure."""
     place = folder / f"pace{per_second}"
     place.mkdir()
-    with stand.sandbox(place, *LATENCY, "--throughput", str(per_second)) as url:
-        here = stand.Installation(place, url)
+    with testbed.sandbox(place, *LATENCY, "--throughput", str(per_second)) as url:
+        here = testbed.Installation(place, url)
         here.add_channel(CHANNEL, "--pace", str(per_second))
         web, worker = here.start("web"), here.start("worker")
         wait_for_all(here, fill(here, count))
-        report = stand.sandbox_report(url)
+        report = testbed.sandbox_report(url)
         worker.stop()
         web.stop()
     ideal, took = count / per_second, report["lastAt"] - report["firstAt"]
@@ -137,8 +139,8 @@ def accept(folder: Path) -> None:
     """(c) 5,000 recipients accepted, through our own API and through each vendor's."""
     place = folder / "accept"
     place.mkdir()
-    with stand.sandbox(place) as url:
-        here = stand.Installation(place, url)
+    with testbed.sandbox(place) as url:
+        here = testbed.Installation(place, url)
         here.add_channel(CHANNEL)
         web = here.start("web")
         asked = [("own", "/v1/broadcasts", request_of(5000)), *vendors(5000)]
@@ -201,8 +203,8 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
     """(f) Receipts in single POSTs, while 80 messages a second go out."""
     place = folder / "receipts"
     place.mkdir()
-    with stand.sandbox(place, *LATENCY) as url:
-        here = stand.Installation(place, url, app_secret="bench")
+    with testbed.sandbox(place, *LATENCY) as url:
+        here = testbed.Installation(place, url, app_secret="bench")
         here.add_channel(CHANNEL, "--pace", "80")
         server = here.start()
         paths = fill(here, 80 * (seconds + 5))
@@ -211,7 +213,7 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
         command = ["-m", "benchmarks.rivals", "receipts", here.url, str(per_second), str(seconds), key]
         done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
         seen = json.loads(done.stdout.splitlines()[-1])
-        sent = stand.sandbox_report(url)["accepted"]
+        sent = testbed.sandbox_report(url)["accepted"]
         wait_for_all(here, paths)
         server.stop()
     row(
@@ -228,7 +230,7 @@ def counters(folder: Path) -> None:
     settings = config.load({"BROADCASTER_DATA_DIR": str(folder / "counters")}, folder / "none")
     opened = database.open(settings.database)
     database.migrate(opened)
-    row_of = channel.save(
+    row_of = channels.save(
         {"phone_number_id": CHANNEL, "waba_id": "7", "portfolio": "7", "access_token": "x"},
         epoch_ms(),
     )
@@ -241,10 +243,10 @@ def counters(folder: Path) -> None:
     times, bare = [], []
     for _ in range(50):
         begun = time.perf_counter()
-        seen = broadcasts.progress(last, settings, epoch_ms())
+        seen = progress.progress(last, settings, epoch_ms())
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        message.counts([seen.facts.id])
+        messages.counts([seen.facts.id])
         bare.append(time.perf_counter() - begun)
     assert seen.counts.total == 5000
     database.close()
@@ -261,22 +263,22 @@ def _million(row_of: Channel, public_id: str) -> None:
         "public_id": public_id, "channel_id": row_of.id, "template_name": "t", "template_language": "en",
         "priority": 0, "duplicates": 0, "scheduled": False, "due_at": epoch_ms(),
     }  # fmt: skip
-    content = wire.dumps({"name": "t", "language": {"code": "en"}})
+    content = strict_json.dumps({"name": "t", "language": {"code": "en"}})
     with database.transaction():
-        ledger.accept(facts, [Draft(f"+9055{i:08d}", content) for i in range(5000)], epoch_ms())
+        broadcasts.accept(facts, [Draft(f"+9055{i:08d}", content) for i in range(5000)], epoch_ms())
 
 
 def memory(folder: Path, queued: int) -> float:
     """(e) What the worker holds while so many messages wait and some are being sent."""
     place = folder / f"memory{queued}"
     place.mkdir()
-    with stand.sandbox(place, *LATENCY) as url:
-        here = stand.Installation(place, url)
+    with testbed.sandbox(place, *LATENCY) as url:
+        here = testbed.Installation(place, url)
         here.add_channel(CHANNEL, "--pace", "100")
         web = here.start("web")
         fill(here, queued)
         worker = here.start("worker")
-        while stand.sandbox_report(url)["accepted"] < 400:
+        while testbed.sandbox_report(url)["accepted"] < 400:
             time.sleep(0.2)
         peak = megabytes(worker.popen.pid, "VmHWM")
         worker.stop()

@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from broadcaster import pacing
+from broadcaster.domain import pacing
 from broadcaster.errors import Misconfigured
 
 PREFIX = "BROADCASTER_"

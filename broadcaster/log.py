@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from broadcaster import phone
+from broadcaster.domain import phone
 
 _NUMBER = re.compile(r"\+\d{7,15}\b", re.ASCII)
 

@@ -13,13 +13,16 @@ from typing import Any
 import falcon.testing
 import pytest
 
-from broadcaster import access, config, stand, wire
-from broadcaster.app import make_app
-from broadcaster.models import Broadcast, Message
-from broadcaster.models import database as models_database
-from broadcaster.store import channel, database, template
-from broadcaster.tasks import Bell
+from broadcaster import config
+from broadcaster.domain import strict_json
+from broadcaster.sandbox import testbed
+from broadcaster.services import access
+from broadcaster.store import channels, database, definitions
+from broadcaster.store.models import Broadcast, Message
+from broadcaster.store.models import database as models_database
 from broadcaster.vault import open_vault
+from broadcaster.web.app import make_app
+from broadcaster.worker.schedule import Schedule
 
 DEFINITIONS = json.loads(
     (Path(__file__).parent.parent / "broadcaster" / "sandbox" / "templates.json").read_text()
@@ -65,10 +68,11 @@ def channel_row(db: Any) -> Any:
 def add_channel(phone_number_id: str, **facts: Any) -> Any:
     columns = ("name", "language", "status", "category", "parameter_format")
     rows = [
-        {name: row[name] for name in columns} | {"quality": None, "components": wire.dumps(row["components"])}
+        {name: row[name] for name in columns}
+        | {"quality": None, "components": strict_json.dumps(row["components"])}
         for row in KNOWN
     ]
-    template.replace_all("77", rows, NOW)
+    definitions.replace_all("77", rows, NOW)
     known = {
         "phone_number_id": phone_number_id,
         "waba_id": "77",
@@ -80,17 +84,17 @@ def add_channel(phone_number_id: str, **facts: Any) -> Any:
         "status": "CONNECTED",
         "access_token": "locked",
     }
-    return channel.save(known | facts, NOW)
+    return channels.save(known | facts, NOW)
 
 
 class Client:
     """The application, called as an API client with a token of all scopes."""
 
     def __init__(self, settings: config.Settings, db: Any):
-        self.bell = Bell(db)
+        self.schedule = Schedule(db)
         self.settings = settings
         self.vault = open_vault(settings.data_dir)
-        self._app = falcon.testing.TestClient(make_app(settings, self.bell, self.vault))
+        self._app = falcon.testing.TestClient(make_app(settings, self.schedule, self.vault))
         self.token = access.create_token("tests", ["admin"], None, NOW)
 
     def call(self, method: str, path: str, token: str | None = None, **options: Any) -> Any:
@@ -204,21 +208,21 @@ class Field:
         self._prepared = prepared
         self._stdlib = stdlib_sqlite
         self._sandboxes: list[Any] = []
-        self._processes: list[stand.Process] = []
+        self._processes: list[testbed.Process] = []
         self.graph_url = ""
 
     def sandbox(self, *options: str) -> str:
-        running = stand.sandbox(self.folder, *options)
+        running = testbed.sandbox(self.folder, *options)
         self.graph_url = running.__enter__()
         self._sandboxes.append(running)
         return self.graph_url
 
-    def bare_installation(self, **settings: str) -> stand.Installation:
+    def bare_installation(self, **settings: str) -> testbed.Installation:
         if self._stdlib:
             settings["database_url"] = f"sqlite+stdlib:///{self.folder}/data/broadcaster.db"
-        return stand.Installation(self.folder, self.graph_url, **settings)
+        return testbed.Installation(self.folder, self.graph_url, **settings)
 
-    def installation(self, pace: float | None = None, **settings: str) -> stand.Installation:
+    def installation(self, pace: float | None = None, **settings: str) -> testbed.Installation:
         """An installation that knows the first number; without a pace Meta's 80 a second hold."""
         assert self._prepared
         here = self.bare_installation(**settings)
@@ -231,13 +235,13 @@ class Field:
             database.close()
         return here
 
-    def start(self, here: stand.Installation, *halves: str) -> stand.Process:
+    def start(self, here: testbed.Installation, *halves: str) -> testbed.Process:
         process = here.start(*halves)
         self._processes.append(process)
         return process
 
     def report(self) -> dict[str, Any]:
-        return stand.sandbox_report(self.graph_url)
+        return testbed.sandbox_report(self.graph_url)
 
     def close(self) -> None:
         for process in self._processes:

@@ -6,7 +6,7 @@ from cryptography.fernet import Fernet
 
 from broadcaster import log, vault
 from broadcaster.errors import Misconfigured
-from broadcaster.models import Channel
+from broadcaster.store.models import Channel
 
 
 def test_what_was_locked_is_unlocked_after_a_restart(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import click
 from broadcaster import __version__, config, log
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Faults, Invalid
-from broadcaster.installation import open_installation
+from broadcaster.services.start_up import open_installation
 from broadcaster.store import database
-from broadcaster.tasks import Bell
+from broadcaster.worker.schedule import Schedule
 
 
 class Installation:
@@ -24,7 +24,7 @@ class Installation:
         # What a command has to say it says itself.
         log.set_up("WARNING")
         self.database, self.vault = open_installation(self.settings)
-        self.bell = Bell(self.database)
+        self.schedule = Schedule(self.database)
 
 
 def main() -> None:

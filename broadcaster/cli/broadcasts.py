@@ -7,25 +7,14 @@ from typing import Any
 
 import click
 
-from broadcaster import (
-    broadcasts,
-    planning,
-    recipients_csv,
-    wire,
-)
-from broadcaster.api import answers, shapes
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import err, out, print_document, print_plan, print_rows, watch_progress
 from broadcaster.clock import epoch_ms
+from broadcaster.domain import strict_json
 from broadcaster.errors import Faults, Invalid
-from broadcaster.show import (
-    err,
-    out,
-    print_document,
-    print_plan,
-    print_rows,
-    watch_progress,
-)
-from broadcaster.store import broadcast as ledger
+from broadcaster.services import planning, progress, recipients_csv, steering, submit
+from broadcaster.store import broadcasts
+from broadcaster.web.own import answers, shapes
 
 
 @cli.command()
@@ -64,19 +53,17 @@ def send(
     named = {"name": template_name, "language": language}
     plan = _plan_file(here, raw, given, named, now)
     if dry_run:
-        print_plan(answers.plan(plan, here.settings, now), as_json)
+        print_plan(answers.plan(plan, now), as_json)
         return
-    answer, _ = broadcasts.submit(
-        plan, here.bell, here.settings, lambda progress: wire.dumps(answers.broadcast(progress)), now
+    accepted = submit.submit(
+        plan, here.schedule, lambda tracked: strict_json.dumps(answers.broadcast(tracked)), now
     )
-    accepted = json.loads(answer)
     if not as_json:
-        total = accepted["stats"]["total"]
-        click.echo(f"{accepted['id']}: {total} messages accepted, {accepted['duplicates']} duplicates")
+        click.echo(f"{accepted.id}: {len(plan.drafts)} messages accepted, {plan.duplicates} duplicates")
     if watch:
-        _watch(here, accepted["id"], as_json)
+        _watch(here, accepted.id, as_json)
     if as_json:
-        print_document(_answer(here, accepted["id"]) if watch else accepted, True)
+        print_document(_answer(here, accepted.id), True)
 
 
 def _plan_file(
@@ -86,7 +73,7 @@ def _plan_file(
     faults = Faults()
     table: recipients_csv.Rows | None = None
     if raw.lstrip()[:1] == b"{":
-        document = wire.loads(raw, faults)
+        document = strict_json.loads(raw, faults)
     else:
         table = recipients_csv.read(raw)
         document = {"recipients": table.recipients}
@@ -103,7 +90,7 @@ def _plan_file(
 
 
 @cli.command("list")
-@click.option("--status", type=click.Choice(ledger.STATUSES), help="Only these.")
+@click.option("--status", type=click.Choice(broadcasts.STATUSES), help="Only these.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @with_json
 @installed
@@ -112,7 +99,7 @@ def list_broadcasts(here: Installation, status: str | None, limit: int, as_json:
 
     Example: broadcaster list --status paused
     """
-    found = [answers.broadcast(p) for p in broadcasts.page(status, None, limit, here.settings, epoch_ms())]
+    found = [answers.broadcast(p) for p in progress.page(status, None, limit, epoch_ms())]
     rows = found if as_json else [row | row["stats"] | {"template": row["template"]["name"]} for row in found]
     columns = (
         "id",
@@ -153,7 +140,7 @@ def stop(here: Installation, broadcast_id: str, as_json: bool) -> None:
 
     Example: broadcaster stop 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    document = answers.stopped(broadcasts.stop(broadcast_id, here.settings, epoch_ms()))
+    document = answers.stopped(steering.stop(broadcast_id, epoch_ms()))
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -170,7 +157,7 @@ def pause(here: Installation, broadcast_id: str, as_json: bool) -> None:
 
     Example: broadcaster pause 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    print_document(answers.broadcast(broadcasts.pause(broadcast_id, here.settings, epoch_ms())), as_json)
+    print_document(answers.broadcast(steering.pause(broadcast_id, epoch_ms())), as_json)
 
 
 @cli.command()
@@ -182,7 +169,7 @@ def resume(here: Installation, broadcast_id: str, as_json: bool) -> None:
 
     Example: broadcaster resume 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    document = answers.broadcast(broadcasts.resume(broadcast_id, here.bell, here.settings, epoch_ms()))
+    document = answers.broadcast(steering.resume(broadcast_id, here.schedule, epoch_ms()))
     print_document(document, as_json)
 
 
@@ -198,9 +185,9 @@ def retry(here: Installation, broadcast_id: str, code: str | None, as_json: bool
 
     Example: broadcaster retry 7c9e6679-7425-40de-944b-e07fc1f90ae7 --code 131049
     """
-    progress, count = broadcasts.retry(broadcast_id, code, here.bell, here.settings, epoch_ms())
+    tracked, count = steering.retry(broadcast_id, code, here.schedule, epoch_ms())
     if as_json:
-        click.echo(json.dumps(answers.broadcast(progress) | {"retried": count}))
+        click.echo(json.dumps(answers.broadcast(tracked) | {"retried": count}))
         return
     click.echo(f"{count} messages are tried again")
 
@@ -214,7 +201,7 @@ def errors(_here: Installation, broadcast_id: str, as_json: bool) -> None:
 
     Example: broadcaster errors 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    rows = [answers.failure(*row) for row in broadcasts.errors(broadcast_id)]
+    rows = [answers.failure(*row) for row in progress.errors(broadcast_id)]
     print_rows(rows, ("code", "count", "meaning", "advice"), as_json)
 
 
@@ -242,4 +229,4 @@ def _watch(here: Installation, broadcast_id: str, as_json: bool) -> None:
 
 
 def _answer(here: Installation, broadcast_id: str) -> dict[str, Any]:
-    return answers.broadcast(broadcasts.progress(broadcast_id, here.settings, epoch_ms()))
+    return answers.broadcast(progress.progress(broadcast_id, epoch_ms()))

@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
-from broadcaster import (
-    channels,
-)
-from broadcaster.api import answers
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
-from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
-from broadcaster.show import (
-    print_rows,
-)
-from broadcaster.store import channel as channel_rows
-from broadcaster.store import template as template_rows
+from broadcaster.services import channel_setup
+from broadcaster.store import channels, definitions
+from broadcaster.web.own import answers
 
 
 @cli.group()
@@ -51,10 +45,10 @@ def channel_add(
         access_token = sys.stdin.read().strip()
     if not access_token:
         raise click.UsageError("the access token is empty")
-    row, count = channels.add(
+    row, count = channel_setup.add(
         phone_number_id, waba_id, access_token, here.settings, here.vault, epoch_ms(), pace, portfolio
     )
-    _print_channel(here.settings, row, count, as_json)
+    _print_channel(row, count, as_json)
 
 
 @channel.command("sync")
@@ -78,12 +72,10 @@ def channel_sync(
     token = sys.stdin.read().strip() if access_token == "-" else access_token
     if token == "":
         raise click.UsageError("the access token is empty")
-    ids = (
-        [phone_number_id] if phone_number_id else [row.phone_number_id for row in channel_rows.all_channels()]
-    )
+    ids = [phone_number_id] if phone_number_id else [row.phone_number_id for row in channels.all_channels()]
     for one in ids:
-        row, count = channels.sync(one, here.settings, here.vault, epoch_ms(), token)
-        _print_channel(here.settings, row, count, as_json)
+        row, count = channel_setup.sync(one, here.settings, here.vault, epoch_ms(), token)
+        _print_channel(row, count, as_json)
 
 
 @channel.command("list")
@@ -94,7 +86,7 @@ def channel_list(here: Installation, as_json: bool) -> None:
 
     Example: broadcaster channel list
     """
-    rows = [answers.channel(row, here.settings) for row in channel_rows.all_channels()]
+    rows = [answers.channel(row) for row in channels.all_channels()]
     columns = ("id", "displayPhoneNumber", "verifiedName", "status", "qualityRating", "tier", "pace")
     print_rows(rows, columns, as_json)
 
@@ -107,14 +99,14 @@ def channel_remove(here: Installation, phone_number_id: str) -> None:
 
     Example: broadcaster channel remove 813497231850626
     """
-    row = channels.get(phone_number_id)
-    if not channel_rows.remove(row.id):
+    row = channel_setup.get(phone_number_id)
+    if not channels.remove(row.id):
         raise Misconfigured(f"channel {phone_number_id} has broadcasts, which keep it on record")
     click.echo(f"channel {phone_number_id} removed")
 
 
-def _print_channel(settings: Settings, row: Any, count: int, as_json: bool) -> None:
-    document = answers.channel(row, settings) | {"templates": count}
+def _print_channel(row: Any, count: int, as_json: bool) -> None:
+    document = answers.channel(row) | {"templates": count}
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -137,7 +129,7 @@ def template_list(here: Installation, as_json: bool) -> None:
 
     Example: broadcaster template list --json
     """
-    rows = [answers.template(row) for row in template_rows.page(None, None, 0, 100_000)]
+    rows = [answers.template(row) for row in definitions.page(None, None, 0, 100_000)]
     shown = rows if as_json else [row | {"variables": _slot_names(row["variables"])} for row in rows]
     print_rows(shown, ("name", "language", "status", "category", "variables"), as_json)
 
@@ -152,7 +144,7 @@ def template_show(here: Installation, name: str, language: str, as_json: bool) -
 
     Example: broadcaster template show order_update en
     """
-    found = [row for row in template_rows.page(None, name, 0, 1000) if row.language == language]
+    found = [row for row in definitions.page(None, name, 0, 1000) if row.language == language]
     if not found:
         raise Misconfigured(f'there is no template "{name}" in {language}; `template list` shows all')
     document = answers.template(found[0])

@@ -4,14 +4,13 @@ from typing import IO
 
 import click
 
-from broadcaster import access, inbox, optouts, recipients_csv
-from broadcaster.api import answers, shapes
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Misconfigured
-from broadcaster.show import print_rows
-from broadcaster.store import database
-from broadcaster.store import suppression as suppression_rows
+from broadcaster.services import access, meta_events, opt_outs, recipients_csv
+from broadcaster.store import database, suppressions
+from broadcaster.web.own import answers, shapes
 
 
 @cli.group()
@@ -37,7 +36,7 @@ def suppression_add(
         raise click.UsageError("name at least one number, or a --file")
     faults = Faults()
     people = shapes.people({"to": given, "reason": reason}, faults)
-    new = optouts.suppress(people.to, people.reason, "command line", epoch_ms())
+    new = opt_outs.suppress(people.to, people.reason, "command line", epoch_ms())
     click.echo(f"{len(new)} people suppressed, {len(set(people.to)) - len(new)} were before")
 
 
@@ -49,7 +48,7 @@ def suppression_remove(_here: Installation, number: str) -> None:
 
     Example: broadcaster suppression remove +905554443301
     """
-    if not optouts.lift(number, "command line", epoch_ms()):
+    if not opt_outs.lift(number, "command line", epoch_ms()):
         raise Misconfigured(f"{number} is not suppressed")
     click.echo(f"{number} may be written to again")
 
@@ -62,7 +61,7 @@ def suppression_list(_here: Installation, as_json: bool) -> None:
 
     Example: broadcaster suppression list --json
     """
-    rows = [answers.suppression(row) for row in suppression_rows.page("", 1_000_000)]
+    rows = [answers.suppression(row) for row in suppressions.page("", 1_000_000)]
     print_rows(rows, ("to", "reason", "source", "createdAt"), as_json)
 
 
@@ -76,5 +75,5 @@ def replay_callbacks(here: Installation, days: int) -> None:
     """
     now = epoch_ms()
     with database.transaction():
-        count = inbox.replay(here.settings, now - days * access.DAY, now)
+        count = meta_events.replay(here.settings, now - days * access.DAY, now)
     click.echo(f"{count} callbacks replayed")

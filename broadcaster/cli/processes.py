@@ -5,14 +5,15 @@ from typing import IO
 
 import click
 
-from broadcaster import config, log, wire
+from broadcaster import config, log
 from broadcaster.cli.base import cli
-from broadcaster.show import out
+from broadcaster.cli.terminal import out
+from broadcaster.domain import strict_json
 
 
 def _run(web: bool, worker: bool) -> None:
     # The sender's and the server's libraries are half of the start-up time of every other command.
-    from broadcaster import server
+    from broadcaster.web import server
 
     settings = config.load()
     log.set_up(settings.log_level)
@@ -77,7 +78,7 @@ def sandbox(
     """
     from broadcaster.sandbox.server import serve
 
-    more = wire.loads(templates.read()) if templates else []
+    more = strict_json.loads(templates.read()) if templates else []
     if not isinstance(more, list) or not all(isinstance(row, dict) and "components" in row for row in more):
         raise click.UsageError("--templates must be a JSON list of templates with components")
     serve("127.0.0.1", port, latency / 1000, throughput, more, callbacks, app_secret)
@@ -90,6 +91,6 @@ def demo(stay: bool) -> None:
 
     Example: broadcaster demo --stay
     """
-    from broadcaster.demo import run_demo
+    from broadcaster.cli.demo import run_demo
 
     sys.exit(run_demo(out, stay))

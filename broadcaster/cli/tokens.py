@@ -4,13 +4,14 @@ import sys
 
 import click
 
-from broadcaster import access, wire
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
-from broadcaster.dialects import STYLES
+from broadcaster.domain import timestamps
 from broadcaster.errors import Misconfigured
-from broadcaster.show import print_rows
-from broadcaster.store import token as token_rows
+from broadcaster.services import access
+from broadcaster.store import tokens
+from broadcaster.web.dialects import STYLES
 
 
 @cli.group()
@@ -50,12 +51,12 @@ def token_list(_here: Installation, as_json: bool) -> None:
             "id": row.id,
             "name": row.name,
             "scopes": row.scopes.split() if as_json else row.scopes,
-            "createdAt": wire.format_time(row.created_at),
-            "expiresAt": wire.format_time(row.expires_at),
-            "revokedAt": wire.format_time(row.revoked_at),
-            "usedAt": wire.format_time(row.used_at),
+            "createdAt": timestamps.format_time(row.created_at),
+            "expiresAt": timestamps.format_time(row.expires_at),
+            "revokedAt": timestamps.format_time(row.revoked_at),
+            "usedAt": timestamps.format_time(row.used_at),
         }
-        for row in token_rows.all_tokens()
+        for row in tokens.all_tokens()
     ]
     print_rows(rows, ("id", "name", "scopes", "expiresAt", "revokedAt", "usedAt"), as_json)
 
@@ -68,7 +69,7 @@ def token_revoke(_here: Installation, token_id: str) -> None:
 
     Example: broadcaster token revoke 7Hq2mZ0aXk3P
     """
-    if not token_rows.revoke(token_id, epoch_ms()):
+    if not tokens.revoke(token_id, epoch_ms()):
         raise Misconfigured(f'no valid token has the id "{token_id}"; `token list` shows all')
     click.echo(f"token {token_id} revoked")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from broadcaster import config, upkeep
+from broadcaster import config
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
-from broadcaster.show import print_rows
+from broadcaster.services import upkeep
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -27,9 +28,9 @@ def doctor(here: Installation, as_json: bool) -> None:
 
     Example: broadcaster doctor
     """
-    from broadcaster.doctor import examine, exit_code
+    from broadcaster.services.doctor import examine, exit_code
 
-    found = list(examine(here.settings, here.vault, here.bell, epoch_ms()))
+    found = list(examine(here.settings, here.vault, here.schedule, epoch_ms()))
     rows = [asdict(finding) for finding in found]
     shown = rows if as_json else [row | {"result": row["result"].upper()} for row in rows]
     print_rows(shown, ("result", "name", "seen", "remedy"), as_json)

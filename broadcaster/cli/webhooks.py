@@ -2,12 +2,12 @@
 
 import click
 
-from broadcaster import hooks
-from broadcaster.api import answers
 from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.terminal import print_document, print_rows
 from broadcaster.clock import epoch_ms
-from broadcaster.show import print_document, print_rows
-from broadcaster.store import event, webhook
+from broadcaster.services import webhook_targets
+from broadcaster.store import events, webhooks
+from broadcaster.web.own import answers
 
 
 @cli.group("webhook")
@@ -18,7 +18,7 @@ def group() -> None:
 @group.command("add")
 @click.argument("url")
 @click.option(
-    "--type", "types", multiple=True, type=click.Choice(event.TYPES), help="What to tell of; repeatable."
+    "--type", "types", multiple=True, type=click.Choice(events.TYPES), help="What to tell of; repeatable."
 )
 @with_json
 @installed
@@ -27,7 +27,7 @@ def webhook_add(here: Installation, url: str, types: tuple[str, ...], as_json: b
 
     Example: broadcaster webhook add https://crm.example/hooks --type broadcast.finished
     """
-    row, secret = hooks.create(url, list(types) or None, here.settings, here.vault, epoch_ms())
+    row, secret = webhook_targets.create(url, list(types) or None, here.settings, here.vault, epoch_ms())
     print_document(answers.webhook(row) | {"secret": secret}, as_json)
 
 
@@ -39,7 +39,7 @@ def webhook_list(_here: Installation, as_json: bool) -> None:
 
     Example: broadcaster webhook list
     """
-    rows = [answers.webhook(row) for row in webhook.all_webhooks()]
+    rows = [answers.webhook(row) for row in webhooks.all_webhooks()]
     print_rows(rows, ("id", "url", "types", "disabledReason"), as_json)
 
 
@@ -51,7 +51,7 @@ def webhook_remove(_here: Installation, webhook_id: str) -> None:
 
     Example: broadcaster webhook remove wh_1
     """
-    hooks.remove(webhook_id)
+    webhook_targets.remove(webhook_id)
     click.echo(f"webhook {webhook_id} removed")
 
 
@@ -63,5 +63,5 @@ def webhook_test(_here: Installation, webhook_id: str) -> None:
 
     Example: broadcaster webhook test wh_1
     """
-    hooks.send_test(webhook_id, epoch_ms())
+    webhook_targets.send_test(webhook_id, epoch_ms())
     click.echo("a test event is on its way")

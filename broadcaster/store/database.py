@@ -25,8 +25,8 @@ from peewee import (
 from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
-from broadcaster import models
 from broadcaster.errors import Misconfigured
+from broadcaster.store import models
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 

@@ -1,7 +1,7 @@
 """The installation itself: what there is once."""
 
-from broadcaster.models import Installation
 from broadcaster.store import database
+from broadcaster.store.models import Installation
 
 
 def password() -> str | None:
@@ -13,3 +13,8 @@ def password() -> str | None:
 def keep_password(stretched: str) -> None:
     with database.transaction():
         Installation.update(dashboard_password=stretched).where(Installation.id == 1).execute()
+
+
+def key() -> str:
+    """Eight hex digits that name this installation in callback data."""
+    return Installation.get_by_id(1).key

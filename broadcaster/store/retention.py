@@ -5,7 +5,8 @@ from typing import Any
 
 from peewee import fn
 
-from broadcaster.models import (
+from broadcaster.store import broadcasts, database, messages
+from broadcaster.store.models import (
     Broadcast,
     Callback,
     Contact,
@@ -16,7 +17,6 @@ from broadcaster.models import (
     Message,
     Reached,
 )
-from broadcaster.store import broadcast, database, message
 
 ERASED = "ERASED"
 """The code of what was cancelled because its person is to be forgotten."""
@@ -52,7 +52,7 @@ def idle_contacts(before: int, limit: int) -> list[int]:
             (Conversation.contact_id == Contact.id) & (Conversation.last_sent_at >= before)
         )
     )
-    waiting = Message.select(Message.recipient).where(Message.state.in_(message.OPEN))
+    waiting = Message.select(Message.recipient).where(Message.state.in_(messages.OPEN))
     query = Contact.select(Contact.id).where(
         (Contact.created_at < before) & ~written & Contact.recipient.not_in(waiting)
     )
@@ -78,8 +78,8 @@ def cancel(names: Sequence[str], now: int) -> int:
         row_id for (row_id,) in database.tuples(_to(names, Message.broadcast_id, Message.state == "pending"))
     }
     with database.transaction():
-        count = message.withdrawn(names, ERASED, "the person was erased", now)
-        broadcast.finish(ids, now)
+        count = messages.withdrawn(names, ERASED, "the person was erased", now)
+        broadcasts.finish(ids, now)
     return count
 
 
@@ -88,7 +88,7 @@ def erase(names: Sequence[str]) -> dict[str, int]:
     with database.transaction():
         ids = [
             row_id
-            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(message.OPEN)))
+            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(messages.OPEN)))
         ]
         contacts = [
             row_id
@@ -112,7 +112,7 @@ def erase(names: Sequence[str]) -> dict[str, int]:
 
 def on_their_way(names: Sequence[str]) -> int:
     """How many messages to a person have not come to an end."""
-    return int(_to(names, Message.id, Message.state.in_(message.OPEN)).count())
+    return int(_to(names, Message.id, Message.state.in_(messages.OPEN)).count())
 
 
 def _to(names: Sequence[str], column: Any, which: Any) -> Any:

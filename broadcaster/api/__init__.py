@@ -1,6 +1,0 @@
-"""Our own API: JSON, camelCase, RFC 3339 times, RFC 9457 problems."""
-
-from broadcaster.api.answers import refuse
-from broadcaster.api.resources import add_routes
-
-__all__ = ["add_routes", "refuse"]

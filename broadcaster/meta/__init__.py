@@ -1,0 +1,1 @@
+"""What talks to Meta: management calls, the sending connection, the payloads of callbacks."""

@@ -1,0 +1,157 @@
+"""The door for upkeep: backups, and forgetting people."""
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from broadcaster.config import Settings
+from broadcaster.domain import phone, timestamps
+from broadcaster.errors import Faults, Invalid, Misconfigured
+from broadcaster.services.start_up import open_installation
+from broadcaster.store import broadcasts, contacts, database, leases, retention
+from broadcaster.worker import presence
+from broadcaster.worker.schedule import Schedule
+
+DAY = 86_400_000
+_CONTACTS_AT_ONCE = 2000
+_GAP = 1_000_000
+"""More messages than are accepted between a backup and its restoring."""
+
+
+def backup(target: Path, overwrite: bool = False) -> int:
+    """Copy the open database to a file (0600) that gets its name once it is verified; returns its bytes.
+
+    Raises Misconfigured.
+    """
+    if target.exists() and not overwrite:
+        raise Misconfigured(f"{target} exists: choose another name, or say --force")
+    draft = target.with_name(f"{target.name}.part")
+    try:
+        draft.unlink(missing_ok=True)
+        database.copy_to(draft)
+        database.verify(draft)
+        _durable(draft)
+        draft.replace(target)
+    except OSError as error:
+        raise Misconfigured(f"{target} cannot be written: {error.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | None]:
+    """Put a backup in the place of the database, with everything that had not ended paused.
+
+    What waited in the backup may have been sent since; nothing of it leaves before somebody resumes it.
+    Returns how many broadcasts are paused and where the database that was there is kept. Raises
+    Misconfigured, with nothing changed.
+    """
+    place = _place(settings)
+    if not source.is_file():
+        raise Misconfigured(f"there is no file {source}")
+    taken_at = int(source.stat().st_mtime * 1000)
+    with presence.alone(settings.data_dir):
+        draft = place.with_name(f"{place.name}.restored")
+        _remove(draft)
+        try:
+            shutil.copyfile(source, draft)
+            draft.chmod(0o600)
+            database.verify(draft)
+            paused = _calm(draft, settings, taken_at, now)
+            _durable(draft)
+            kept = _put_aside(place, settings)
+            draft.replace(place)
+        except OSError as error:
+            raise Misconfigured(f"{source} cannot be restored: {error.strerror}") from None
+        finally:
+            _remove(draft)
+    return paused, kept
+
+
+def _place(settings: Settings) -> Path:
+    return Path(settings.database.partition(":///")[2])
+
+
+def _calm(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
+    """Bring the copy up to date and pause all in it; returns how many broadcasts."""
+    engine = settings.database.partition(":///")[0]
+    opened, _ = open_installation(settings.model_copy(update={"database_url": f"{engine}:///{draft}"}))
+    try:
+        detail = (
+            f"restored from a backup of {timestamps.format_time(taken_at)}: some may have been sent since"
+        )
+        with database.transaction():
+            paused = broadcasts.pause_all(detail, now)
+            leases.forget_all()
+            database.skip_ids(_GAP)
+        Schedule(opened).hush()
+        database.fold_in()
+    finally:
+        database.close()
+    return paused
+
+
+def _put_aside(place: Path, settings: Settings) -> Path | None:
+    """Keep the database that is there under another name; None if there is none."""
+    if not place.exists():
+        return None
+    # Its newest changes may stand in the log beside it.
+    database.open(settings.database)
+    try:
+        database.fold_in()
+    finally:
+        database.close()
+    stamp = datetime.fromtimestamp(time.time(), UTC)
+    kept = place.with_name(f"{place.name}.before-restore-{stamp:%Y%m%dT%H%M%S}")
+    place.replace(kept)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{place}{suffix}").unlink(missing_ok=True)
+    return kept
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _durable(path: Path) -> None:
+    path.chmod(0o600)
+    for one, how in ((path, os.O_RDONLY), (path.parent, os.O_DIRECTORY)):
+        descriptor = os.open(one, how)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
+    """Erase the people of broadcasts that ended more than `days` ago; all counts stay. Returns how many
+    broadcasts, messages and contacts."""
+    before = now - days * DAY
+    broadcasts = retention.overdue(before)
+    if dry_run:
+        return {"broadcasts": len(broadcasts)}
+    messages = sum(retention.forget_people_of(row_id) for row_id in broadcasts)
+    contacts = 0
+    while ids := retention.idle_contacts(before, _CONTACTS_AT_ONCE):
+        retention.forget_contacts(ids)
+        contacts += len(ids)
+    retention.forget_reached(now - DAY)
+    return {"broadcasts": len(broadcasts), "messages": messages, "contacts": contacts}
+
+
+def erase(number: str, now: int) -> dict[str, int]:
+    """Forget a person: what waits for them is cancelled, what names them is erased. Returns how many of
+    each, and how many messages are still on their way. Raises Invalid.
+
+    A suppression stays, for it is what keeps them from being written to; that they were reached stays
+    for a day, for the allowance.
+    """
+    try:
+        names = contacts.also_known_as(phone.recipient(number))
+    except ValueError as error:
+        faults = Faults()
+        faults.add("NUMBER", str(error))
+        raise Invalid(faults) from None
+    cancelled = retention.cancel(names, now)
+    return {"cancelled": cancelled, **retention.erase(names), "onTheirWay": retention.on_their_way(names)}

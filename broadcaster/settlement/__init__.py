@@ -1,0 +1,1 @@
+"""What answers, receipts and sweeps change, and what follows from a change."""

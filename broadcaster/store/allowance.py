@@ -1,0 +1,47 @@
+"""Allowance: whom each portfolio reached in the last 24 h."""
+
+from collections.abc import Sequence
+
+from peewee import fn
+
+from broadcaster.store import database
+from broadcaster.store.models import Reached
+
+DAY = 86_400_000
+
+
+def reached(rows: Sequence[tuple[str, str, int]]) -> None:
+    """Note that portfolios reached people; rows are (portfolio, recipient, at)."""
+    newest = {row[:2]: row for row in sorted(rows, key=lambda row: row[2])}
+    database.insert_rows(
+        Reached,
+        ("portfolio", "recipient", "at"),
+        list(newest.values()),
+        "ON CONFLICT (portfolio, recipient) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
+    )
+
+
+def not_reached(rows: Sequence[tuple[str, str, int]]) -> None:
+    """Give back what a claim reserved for messages that were certainly refused.
+
+    Rows are (portfolio, recipient, claimed_at); whoever was reached at another time stays so.
+    """
+    database.change_rows(
+        "DELETE FROM reached WHERE (portfolio, recipient, at) IN (SELECT portfolio, recipient, at FROM v)",
+        ("portfolio", "recipient", "at"),
+        rows,
+    )
+
+
+def opens_at(portfolio: str, now: int) -> int | None:
+    """When the first person reached within 24 h counts no more."""
+    query = Reached.select(fn.MIN(Reached.at)).where(
+        (Reached.portfolio == portfolio) & (Reached.at > now - DAY)
+    )
+    oldest: int | None = query.scalar()
+    return None if oldest is None else oldest + DAY
+
+
+def people_reached(portfolio: str, since: int) -> int:
+    """How many different people the portfolio reached after a time."""
+    return Reached.select().where((Reached.portfolio == portfolio) & (Reached.at > since)).count()

@@ -1,0 +1,326 @@
+"""Broadcasts: their facts, from acceptance to the end, and the questions of sweep and faces."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import fn
+
+from broadcaster import log
+from broadcaster.store import channels, database, events, messages
+from broadcaster.store.models import Broadcast, Channel, Message
+
+logger = log.get(__name__)
+
+STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
+
+
+def accept(facts: dict[str, Any], drafts: Iterable[messages.Draft], now: int) -> Broadcast:
+    """Store a broadcast and all its messages; the caller's transaction makes it one."""
+    broadcast = Broadcast.create(created_at=now, **{"on_unknown": "fail", "face": "own", **facts})
+    messages.insert(broadcast.id, drafts, broadcast.due_at, now)
+    finish([broadcast.id], now)
+    return Broadcast.get_by_id(broadcast.id)
+
+
+def note_start(broadcast_ids: Iterable[int], now: int) -> None:
+    """These have begun to send; those that had before keep their time."""
+    query = Broadcast.update(started_at=now).where(
+        Broadcast.id.in_(list(broadcast_ids)) & Broadcast.started_at.is_null()
+    )
+    started = [row_id for (row_id,) in database.tuples(query.returning(Broadcast.id))]
+    tell("broadcast.started", started, now)
+
+
+def expire(now: int) -> list[int]:
+    """Cancel what has not left of broadcasts whose time has run out; returns these."""
+    query = Broadcast.select(Broadcast.id).where(
+        (Broadcast.expire_at <= now) & Broadcast.finished_at.is_null() & messages.waiting(Broadcast.id)
+    )
+    ids = [row_id for (row_id,) in database.tuples(query)]
+    if ids:
+        messages.expired(ids, now)
+        finish(ids, now)
+    return ids
+
+
+def tell(type: str, broadcast_ids: list[int], now: int) -> None:
+    """One event for each of these broadcasts."""
+    if not broadcast_ids:
+        return
+    counted = messages.counts(broadcast_ids)
+    told = []
+    for row in Broadcast.select().where(Broadcast.id.in_(broadcast_ids)):
+        states = counted[row.id].states
+        told.append(
+            {
+                "broadcast": row.public_id,
+                "title": row.title,
+                "channel": Channel.get_by_id(row.channel_id).phone_number_id,
+                "reason": row.pause_reason,
+                "detail": row.pause_detail,
+                "stats": {
+                    "pending": counted[row.id].open,
+                    "success": states["sent"],
+                    "failed": states["failed"],
+                    "cancelled": states["cancelled"],
+                    "total": counted[row.id].total,
+                },
+            }
+        )
+    events.add(type, told, now)
+    for document in told:
+        logger.info(type, **{name: document[name] for name in ("broadcast", "channel", "reason", "stats")})
+
+
+def tell_messages(type: str, message_ids: list[int], now: int) -> None:
+    """One event for each of these messages, if anybody asked for such."""
+    if not message_ids or not events.listening(type):
+        return
+    rows = list(Message.select().where(Message.id.in_(message_ids)))
+    ids = {row.broadcast_id for row in rows}
+    names = dict(
+        database.tuples(Broadcast.select(Broadcast.id, Broadcast.public_id).where(Broadcast.id.in_(ids)))
+    )
+    told = [
+        {
+            "message": row.id,
+            "broadcast": names[row.broadcast_id],
+            "to": row.recipient,
+            "wamid": row.wamid,
+            "error": {"code": row.error_code, "message": row.error_text} if row.error_code else None,
+        }
+        for row in rows
+    ]
+    events.add(type, told, now)
+
+
+def stop(broadcast_id: int, now: int) -> Broadcast:
+    """Cancel what is pending and note the exact numbers; nothing changes if it was stopped or has ended."""
+    with database.transaction():
+        broadcast = Broadcast.get_by_id(broadcast_id)
+        if broadcast.stopped_at is None and broadcast.finished_at is None:
+            in_flight = messages.counts([broadcast_id])[broadcast_id].states["sending"]
+            Broadcast.update(
+                stopped_at=now,
+                stopped_cancelled=messages.stop(broadcast_id, now),
+                stopped_in_flight=in_flight,
+            ).where(Broadcast.id == broadcast_id).execute()
+            finish([broadcast_id], now)
+        return Broadcast.get_by_id(broadcast_id)
+
+
+def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
+    """Hold a broadcast that has not ended; False if it was paused, stopped or over."""
+    query = Broadcast.update(paused_at=now, pause_reason=reason, pause_detail=detail).where(
+        (Broadcast.id == broadcast_id)
+        & Broadcast.paused_at.is_null()
+        & Broadcast.stopped_at.is_null()
+        & Broadcast.finished_at.is_null()
+    )
+    paused = query.execute() == 1
+    if paused:
+        tell("broadcast.paused", [broadcast_id], now)
+    return paused
+
+
+def hold(reason: str, row: Channel, broadcast_id: int, detail: str, now: int) -> bool:
+    """Hold what would fail in the same way: the broadcast for its template, else its whole channel; False
+    if it was held."""
+    if reason == "template":
+        return pause(broadcast_id, reason, detail, now)
+    paused = channels.pause(row.id, reason, detail, now)
+    if paused:
+        events.add(
+            "channel.updated", [{"channel": row.phone_number_id, "paused": reason, "detail": detail}], now
+        )
+    return paused
+
+
+def pause_template(waba_id: str, name: str, language: str, detail: str, now: int) -> int:
+    """Hold all that has not ended of a template; returns how many broadcasts."""
+    numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
+    query = Broadcast.select(Broadcast.id).where(
+        Broadcast.channel_id.in_(numbers)
+        & (Broadcast.template_name == name)
+        & (Broadcast.template_language == language)
+        & Broadcast.finished_at.is_null()
+    )
+    return sum(pause(row_id, "template", detail, now) for (row_id,) in database.tuples(query))
+
+
+def resume(broadcast_id: int) -> bool:
+    """Let a paused broadcast go on; False if it was not paused."""
+    query = Broadcast.update(paused_at=None, pause_reason=None, pause_detail=None)
+    return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
+
+
+def pause_all(detail: str, now: int) -> int:
+    """Hold all that has not ended, and make unknown what was on its way; returns how many broadcasts."""
+    for (channel_id,) in database.tuples(Channel.select(Channel.id)):
+        messages.lost_by_the_dead(channel_id, now)
+    going = Broadcast.finished_at.is_null() & Broadcast.stopped_at.is_null() & Broadcast.paused_at.is_null()
+    query = Broadcast.select(Broadcast.id).where(going)
+    return sum(pause(row_id, "paused", detail, now) for (row_id,) in database.tuples(query))
+
+
+def retry(broadcast_id: int, code: str | None, now: int) -> int:
+    """Open a broadcast again for its failed messages; returns how many; none of one that was stopped."""
+    row = Broadcast.get_by_id(broadcast_id)
+    if row.stopped_at is not None:
+        return 0
+    count = messages.retry(broadcast_id, code, now)
+    if count:
+        # Somebody wants them sent after all, whatever time was set at first.
+        expire_at = row.expire_at if (row.expire_at or now) > now else None
+        Broadcast.update(finished_at=None, expire_at=expire_at).where(Broadcast.id == broadcast_id).execute()
+    return count
+
+
+def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
+    """Note the end of those in which no message is pending, sending or unknown; returns them."""
+    query = (
+        Broadcast.update(finished_at=now)
+        .where(
+            Broadcast.id.in_(list(broadcast_ids))
+            & Broadcast.finished_at.is_null()
+            & ~messages.unfinished(Broadcast.id)
+        )
+        .returning(Broadcast.id)
+    )
+    finished = [broadcast_id for (broadcast_id,) in database.tuples(query)]
+    tell("broadcast.finished", finished, now)
+    return finished
+
+
+def find(public_id: str) -> Broadcast | None:
+    return Broadcast.get_or_none(Broadcast.public_id == public_id)
+
+
+def get(broadcast_id: int) -> Broadcast:
+    return Broadcast.get_by_id(broadcast_id)
+
+
+def page(status: str | None, before: int | None, limit: int, now: int) -> list[Broadcast]:
+    """Broadcasts newest first, before an id, of one status if given."""
+    query = Broadcast.select()
+    if before is not None:
+        query = query.where(Broadcast.id < before)
+    if status is not None:
+        query = query.where(_has_status(status, now))
+    return list(query.order_by(Broadcast.id.desc()).limit(limit))
+
+
+def active_since(time: int) -> list[int]:
+    """Broadcasts that may have sent something after a time."""
+    over = Broadcast.finished_at < time
+    query = Broadcast.select(Broadcast.id).where(Broadcast.started_at.is_null(False) & ~fn.COALESCE(over, 0))
+    return [row_id for (row_id,) in database.tuples(query)]
+
+
+def _has_status(status: str, now: int) -> Any:
+    """The same derivation as broadcasts.status(), as a condition."""
+    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
+    held = fn.EXISTS(
+        Channel.select(1).where((Channel.id == Broadcast.channel_id) & Channel.paused_at.is_null(False))
+    )
+    paused = Broadcast.paused_at.is_null(False) | (held & (Broadcast.due_at <= now))
+    started = Broadcast.started_at.is_null(False)
+    some_failed, some_sent = _some("failed"), _some("sent")
+    ended, going = ~stopped & finished, ~stopped & ~finished
+    return {
+        "cancelled": stopped,
+        "failed": ended & some_failed & ~some_sent,
+        "partial": ended & some_failed & some_sent,
+        "completed": ended & ~some_failed,
+        "paused": going & paused,
+        "sending": going & ~paused & started,
+        "scheduled": going & ~paused & ~started & (Broadcast.due_at > now),
+        "queued": going & ~paused & ~started & (Broadcast.due_at <= now),
+    }[status]
+
+
+def _some(state: str) -> Any:
+    found = Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == state))
+    return fn.EXISTS(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which broadcasts of a face are wanted; times are epoch milliseconds, `stage` is broadcasts.stage()."""
+
+    face: str
+    stage: str | None = None
+    template: tuple[str, str, str] | None = None
+    """Business account, name and language."""
+    created_from: int | None = None
+    created_before: int | None = None
+
+
+def search(wanted: Search, offset: int, limit: int) -> tuple[int, list[Broadcast]]:
+    """How many broadcasts fit, and one page of them, newest first."""
+    query = Broadcast.select().where(Broadcast.face == wanted.face)
+    if wanted.stage is not None:
+        query = query.where(_is_at(wanted.stage))
+    if wanted.template is not None:
+        waba_id, name, language = wanted.template
+        numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
+        query = query.where(
+            (Broadcast.template_name == name)
+            & (Broadcast.template_language == language)
+            & Broadcast.channel_id.in_(numbers)
+        )
+    if wanted.created_from is not None:
+        query = query.where(Broadcast.created_at >= wanted.created_from)
+    if wanted.created_before is not None:
+        query = query.where(Broadcast.created_at < wanted.created_before)
+    return query.count(), list(query.order_by(Broadcast.id.desc()).offset(offset).limit(limit))
+
+
+def _is_at(stage: str) -> Any:
+    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
+    started = Broadcast.started_at.is_null(False)
+    some_failed = fn.EXISTS(messages.standing(Broadcast.id, "failed"))
+    some_sent = fn.EXISTS(messages.standing(Broadcast.id, "sent", "delivered", "read"))
+    ended, going = ~stopped & finished, ~stopped & ~finished
+    return {
+        "cancelled": stopped,
+        "waiting": going & ~started,
+        "under way": going & started,
+        "completed": ended & ~some_failed,
+        "partial": ended & some_failed & some_sent,
+        "failed": ended & some_failed & ~some_sent,
+    }[stage]
+
+
+def channels_to_wake(now: int) -> list[int]:
+    """Channels nobody sends for that have a due message, or one left in `sending` by a dead worker."""
+    sendable = (Broadcast.due_at <= now) & Broadcast.paused_at.is_null() & Broadcast.stopped_at.is_null()
+    due = fn.EXISTS(
+        Message.select(1).where(
+            (Message.broadcast_id == Broadcast.id) & (Message.state == "pending") & (Message.next_at <= now)
+        )
+    )
+    left_behind = fn.EXISTS(
+        Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == "sending"))
+    )
+    query = (
+        Broadcast.select(Broadcast.channel_id)
+        .join(Channel, on=(Channel.id == Broadcast.channel_id))
+        .where(
+            Broadcast.finished_at.is_null() & ((Channel.paused_at.is_null() & sendable & due) | left_behind)
+        )
+        .distinct()
+    )
+    return [channel_id for (channel_id,) in database.tuples(query)]
+
+
+def next_due(now: int) -> int | None:
+    """The next time after now at which a waiting broadcast is due."""
+    query = Broadcast.select(fn.MIN(Broadcast.due_at)).where(
+        Broadcast.finished_at.is_null()
+        & Broadcast.paused_at.is_null()
+        & Broadcast.stopped_at.is_null()
+        & (Broadcast.due_at > now)
+    )
+    return query.scalar()

@@ -1,0 +1,147 @@
+"""Claims: which messages of a channel may leave now, by priority, turn, allowance, spacing and opt-outs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from broadcaster.store import allowance, broadcasts, database, leases, messages, suppressions
+from broadcaster.store.messages import Claimed
+from broadcaster.store.models import Broadcast, Channel, Template
+
+PAIR_MS = 6000
+"""Between two messages to one person from one number (Meta, pair rate limit)."""
+SUPPRESSED = ("SUPPRESSED", "the person wants no marketing messages")
+_NORMAL_FIRST = 5
+"""Every so many turns normal priority goes first, so that at least a fifth of the pace is left to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a claim must respect besides the pace.
+
+    `room` is how many people may be reached who were not in the last 24 h (None: any number),
+    `not_before` holds people back who were written to a moment ago (epoch ms).
+    """
+
+    portfolio: str
+    room: int | None = None
+    not_before: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Claim:
+    """What was claimed; `reserved` of these are new people, `is_walled` if the allowance ended.
+
+    `passed_over` were due and are not claimed: refused, or put off for their people's sake.
+    """
+
+    messages: list[Claimed] = field(default_factory=list)
+    reserved: int = 0
+    is_walled: bool = False
+    passed_over: int = 0
+
+
+def claim(
+    channel_id: int, owner: str, limit: int, turn: int, pace: float, terms: Terms, now: int, until: int
+) -> Claim | None:
+    """Take at most `limit` messages of the channel that are due.
+
+    High priority goes first, but every fifth turn normal does; broadcasts of one priority share
+    evenly, beginning with the `turn`-th. Renews the lease until `until`; None if another worker
+    holds it by now.
+    """
+    if not leases.renew(channel_id, owner, pace, until):
+        return None
+    found = Claim()
+    groups = _active(channel_id, now) if limit else []
+    for actives in reversed(groups) if turn % _NORMAL_FIRST == _NORMAL_FIRST - 1 else groups:
+        first = turn % len(actives)
+        for place, active in enumerate(actives[first:] + actives[:first]):
+            share = -(-(limit - len(found.messages)) // (len(actives) - place))
+            if share > 0:
+                _claim_of(active, share, terms, now, found)
+    if found.messages:
+        leases.note_claim(channel_id, now)
+        broadcasts.note_start({row.broadcast_id for row in found.messages}, now)
+    return found
+
+
+class _Active(NamedTuple):
+    """A broadcast that may send."""
+
+    id: int
+    is_marketing: bool
+
+
+def _active(channel_id: int, now: int) -> list[list[_Active]]:
+    """The channel's broadcasts that may send, grouped by priority, highest first."""
+    # Read at every claim: Meta may change a template's category while a broadcast waits.
+    category = Template.select(Template.category).where(
+        (Template.waba_id == Channel.waba_id)
+        & (Template.name == Broadcast.template_name)
+        & (Template.language == Broadcast.template_language)
+    )
+    query = (
+        Broadcast.select(Broadcast.priority, Broadcast.id, category)
+        .join(Channel, on=(Channel.id == Broadcast.channel_id))
+        .where(
+            (Broadcast.channel_id == channel_id)
+            & Channel.paused_at.is_null()
+            & Broadcast.finished_at.is_null()
+            & Broadcast.paused_at.is_null()
+            & Broadcast.stopped_at.is_null()
+            & (Broadcast.due_at <= now)
+            & (Broadcast.expire_at.is_null() | (Broadcast.expire_at > now))
+        )
+        .order_by(Broadcast.priority.desc(), Broadcast.id)
+    )
+    groups: dict[int, list[_Active]] = {}
+    for priority, broadcast_id, kind in database.tuples(query):
+        groups.setdefault(priority, []).append(_Active(broadcast_id, kind == "MARKETING"))
+    return list(groups.values())
+
+
+def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim) -> None:
+    # Several statements under the write lock, which every transaction of ours opens with.
+    room = None if terms.room is None else max(0, terms.room - found.reserved)
+    rows = messages.due(active.id, limit, terms.portfolio, room, now)
+    met = len(rows)
+    if active.is_marketing:
+        rows = _willing(rows, now)
+    rows = _rested(rows, terms.not_before, {row.recipient for row in found.messages})
+    found.passed_over += met - len(rows)
+    messages.claimed([row for row, _ in rows])
+    new = {row.recipient for row, is_known in rows if not is_known} if room is not None else set()
+    allowance.reached([(terms.portfolio, recipient, now) for recipient in new])
+    found.reserved += len(new)
+    found.messages += [row for row, _ in rows]
+    used_up = room is not None and room - len(new) <= 0 and len(rows) < limit
+    found.is_walled = found.is_walled or (used_up and messages.has_due(active.id, now))
+
+
+def _willing(rows: list[tuple[Claimed, bool]], now: int) -> list[tuple[Claimed, bool]]:
+    """The rows whose people take marketing messages; those of the others fail at once."""
+    refusing = suppressions.among([row.recipient for row, _ in rows])
+    ids = [row.id for row, _ in rows if row.recipient in refusing]
+    if ids:
+        messages.refused(ids, *SUPPRESSED, now)
+        broadcasts.finish({row.broadcast_id for row, _ in rows}, now)
+    return [(row, known) for row, known in rows if row.recipient not in refusing]
+
+
+def _rested(
+    rows: list[tuple[Claimed, bool]], not_before: Mapping[str, int], met: set[str]
+) -> list[tuple[Claimed, bool]]:
+    """The rows whose people were not written to a moment ago; the others wait until they may be.
+
+    `met` are those whom this very claim has taken.
+    """
+    kept = []
+    for row, known in rows:
+        at = row.claimed_at + PAIR_MS if row.recipient in met else not_before.get(row.recipient, 0)
+        if at > row.claimed_at:
+            messages.postponed(row.id, at)
+        else:
+            met.add(row.recipient)
+            kept.append((row, known))
+    return kept

@@ -1,0 +1,123 @@
+"""Conversations: a channel and a contact between whom a message went, and whom they are assigned to."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from broadcaster.store import contacts, database, events
+from broadcaster.store.models import Broadcast, Channel, Contact, Conversation
+
+PREFIX = "cv_"
+_AT_ONCE = 5000
+
+
+class SentMessage(NamedTuple):
+    """A message that Meta took over."""
+
+    channel_id: int
+    recipient: str
+    at: int
+    broadcast_id: int
+    message_id: int
+
+
+def public_id(conversation_id: int) -> str:
+    return f"{PREFIX}{conversation_id}"
+
+
+def note_sent(rows: Sequence[SentMessage], now: int) -> None:
+    """Each of these has a conversation from here on, assigned as its broadcast asked."""
+    newest = {(row.channel_id, row.recipient): row.at for row in sorted(rows, key=lambda row: row.at)}
+    database.change_rows(
+        "INSERT INTO conversation (contact_id, channel_id, created_at, last_sent_at)"
+        " SELECT contact.id, v.channel_id, v.at, v.at FROM v JOIN contact ON contact.recipient = v.recipient"
+        " WHERE 1 = 1"
+        " ON CONFLICT (contact_id, channel_id) DO UPDATE SET last_sent_at = excluded.last_sent_at",
+        ("channel_id", "recipient", "at"),
+        [(*key, at) for key, at in newest.items()],
+    )
+    for broadcast in _with_action({row.broadcast_id for row in rows}) if rows else ():
+        _assign(broadcast, [row for row in rows if row.broadcast_id == broadcast.id], now)
+
+
+def _with_action(broadcast_ids: set[int]) -> list[Broadcast]:
+    asked = Broadcast.id.in_(broadcast_ids) & Broadcast.action_key.is_null(False)
+    return list(Broadcast.select().where(asked))
+
+
+def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> None:
+    """Assign the conversations of these messages and tell of it, in the same transaction."""
+    mine = (
+        Conversation.select(Contact.recipient, Conversation.id, Conversation.contact_id)
+        .join(Contact, on=(Contact.id == Conversation.contact_id))
+        .where(
+            (Conversation.channel_id == broadcast.channel_id)
+            & Contact.recipient.in_([row.recipient for row in rows])
+        )
+    )
+    ids = {recipient: (conversation, person) for recipient, conversation, person in database.tuples(mine)}
+    assigned = {"key": broadcast.action_key, "value": broadcast.action_value}
+    Conversation.update(
+        assigned_key=broadcast.action_key, assigned_to=broadcast.action_value, assigned_at=now
+    ).where(Conversation.id.in_([conversation for conversation, _ in ids.values()])).execute()
+    number = Channel.get_by_id(broadcast.channel_id).phone_number_id
+    told = [
+        {
+            "conversation": public_id(ids[row.recipient][0]),
+            "contact": contacts.public_id(ids[row.recipient][1]),
+            "to": row.recipient,
+            "channel": number,
+            "assignedTo": assigned,
+            "broadcast": broadcast.public_id,
+            "message": row.message_id,
+        }
+        for row in rows
+        if row.recipient in ids
+    ]
+    events.add("conversation.assigned", told, now)
+
+
+def recent(channel_id: int, since: int, pause: int) -> dict[str, int]:
+    """Who was written to on a channel since a time, and when they may be again."""
+    query = (
+        Conversation.select(Contact.recipient, Conversation.last_sent_at)
+        .join(Contact, on=(Contact.id == Conversation.contact_id))
+        .where((Conversation.channel_id == channel_id) & (Conversation.last_sent_at > since))
+    )
+    return {recipient: at + pause for recipient, at in database.tuples(query)}
+
+
+def people(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """The channel and the person of each known conversation."""
+    wanted = database.numbers(public_ids, PREFIX)
+    found: dict[str, tuple[int, str]] = {}
+    for part in database.parts(list(wanted), _AT_ONCE):
+        query = (
+            Conversation.select(Conversation.id, Conversation.channel_id, Contact.recipient)
+            .join(Contact, on=(Contact.id == Conversation.contact_id))
+            .where(Conversation.id.in_(part))
+        )
+        found |= {wanted[row_id]: (channel, person) for row_id, channel, person in database.tuples(query)}
+    return found
+
+
+class Listed(NamedTuple):
+    """A conversation with the words callers know its sides by."""
+
+    facts: Conversation
+    recipient: str
+    phone_number_id: str
+
+
+def page(filters: dict[str, Any], after: int, limit: int) -> list[Listed]:
+    """Conversations after an id, by `assigned_to` and `contact_id` where given."""
+    query = Conversation.select().where(Conversation.id > after)
+    for column, value in filters.items():
+        query = query.where(getattr(Conversation, column) == value)
+    rows = list(query.order_by(Conversation.id).limit(limit))
+    people_of = _names(Contact, "recipient", {row.contact_id for row in rows})
+    numbers = _names(Channel, "phone_number_id", {row.channel_id for row in rows})
+    return [Listed(row, people_of[row.contact_id], numbers[row.channel_id]) for row in rows]
+
+
+def _names(model: Any, column: str, ids: set[int]) -> dict[int, str]:
+    return dict(database.tuples(model.select(model.id, getattr(model, column)).where(model.id.in_(ids))))

@@ -1,0 +1,62 @@
+"""Events: what others may want to know, stored with the change it tells of (an outbox)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from broadcaster.domain import strict_json
+from broadcaster.store import database
+from broadcaster.store.models import Event, EventDelivery, Webhook
+
+MESSAGE_TYPES = ("message.sent", "message.delivered", "message.read", "message.failed")
+TYPES = (
+    "broadcast.started", "broadcast.paused", "broadcast.finished", *MESSAGE_TYPES, "conversation.assigned",
+    "template.updated", "channel.updated", "optout.changed",
+)  # fmt: skip
+
+
+def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
+    """Record one event a document, and a delivery for each webhook that asked for its type; the
+    caller's transaction makes them true together with the change."""
+    if not documents:
+        return
+    _record(listening(type), type, documents, now)
+
+
+def add_for(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
+    """One event for these webhooks, whatever they asked for."""
+    with database.transaction():
+        _record(webhook_ids, type, [document], now)
+
+
+def _record(webhook_ids: list[int], type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
+    rows = [(type, now, strict_json.dumps(document)) for document in documents]
+    database.insert_rows(Event, ("type", "created_at", "data"), rows)
+    # Under the write lock the newest ids are ours.
+    newest = database.tuples(Event.select(Event.id).order_by(Event.id.desc()).limit(len(rows)))
+    deliveries = [
+        (webhook_id, event_id, "pending", 0, now)
+        for (event_id,) in reversed(newest)
+        for webhook_id in webhook_ids
+    ]
+    columns = ("webhook_id", "event_id", "state", "attempts", "next_at")
+    database.insert_rows(EventDelivery, columns, deliveries)
+
+
+def listening(type: str) -> list[int]:
+    """The webhooks that want to be told of a type."""
+    query = Webhook.select(Webhook.id, Webhook.types).where(Webhook.disabled_at.is_null())
+    return [row_id for row_id, types in database.tuples(query) if type in types.split()]
+
+
+def page(type: str | None, after: int, limit: int) -> list[Event]:
+    """Events after an id, of one type if given."""
+    query = Event.select().where(Event.id > after)
+    if type is not None:
+        query = query.where(Event.type == type)
+    return list(query.order_by(Event.id).limit(limit))
+
+
+def latest(before: int | None, limit: int) -> list[Event]:
+    """Events newest first, before an id if given."""
+    query = Event.select() if before is None else Event.select().where(Event.id < before)
+    return list(query.order_by(Event.id.desc()).limit(limit))

@@ -1,0 +1,99 @@
+"""Leases: only one worker sends for a channel; and the workers' heartbeats."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from broadcaster.store import database
+from broadcaster.store.models import Lease, Worker
+
+
+class PreviousHolder(NamedTuple):
+    """Who held a lease before, and when the channel last claimed (0 for never)."""
+
+    owner: str
+    claimed_at: int
+
+
+def take(
+    channel_id: int, owner: str, pace: float, dead: Iterable[str], now: int, until: int
+) -> PreviousHolder | None:
+    """Take the lease if it is free, run out, our own or one of the dead's; None if another holds it."""
+    held = Lease.get_or_none(Lease.channel_id == channel_id)
+    if held is None:
+        Lease.create(channel_id=channel_id, owner=owner, expires_at=until, claimed_at=0, pace=pace)
+        return PreviousHolder(owner, 0)
+    if held.owner != owner and held.expires_at > now and held.owner not in dead:
+        return None
+    taken = Lease.update(owner=owner, expires_at=until, pace=pace, trouble=None)
+    taken.where(Lease.channel_id == channel_id).execute()
+    return PreviousHolder(held.owner, held.claimed_at)
+
+
+def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
+    """Keep the lease; False if another worker took it."""
+    query = Lease.update(expires_at=until, pace=pace)
+    return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
+
+
+def note_trouble(channel_id: int, trouble: str | None) -> None:
+    """What keeps the holder from sending, or None."""
+    Lease.update(trouble=trouble).where(Lease.channel_id == channel_id).execute()
+
+
+def trouble(channel_id: int, now: int) -> str | None:
+    """What keeps the channel's sender from sending at the moment."""
+    held = Lease.get_or_none((Lease.channel_id == channel_id) & (Lease.expires_at > now))
+    return held.trouble if held else None
+
+
+def note_claim(channel_id: int, now: int) -> None:
+    """Something may leave now: whoever sends next keeps the pace over the change of hands."""
+    Lease.update(claimed_at=now).where(Lease.channel_id == channel_id).execute()
+
+
+def release(channel_id: int, owner: str) -> None:
+    """Let go at once; when the channel last claimed stays on record."""
+    query = Lease.update(expires_at=0)
+    query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute()
+
+
+def paces(now: int) -> dict[int, float]:
+    """The current pace of every channel that is being sent for."""
+    query = Lease.select(Lease.channel_id, Lease.pace).where(Lease.expires_at > now)
+    return {channel_id: pace for channel_id, pace in database.tuples(query)}
+
+
+def beat(worker_id: str, host: str, pid: int, now: int) -> None:
+    """Show that this worker lives."""
+    updated = Worker.update(seen_at=now).where(Worker.id == worker_id).execute()
+    if not updated:
+        Worker.create(id=worker_id, host=host, pid=pid, started_at=now, seen_at=now)
+
+
+def leave(worker_id: str) -> None:
+    Worker.delete().where(Worker.id == worker_id).execute()
+
+
+def workers() -> list[Worker]:
+    return list(Worker.select().order_by(Worker.started_at))
+
+
+def last_beat() -> int | None:
+    """When a worker last showed itself."""
+    newest = Worker.select(Worker.seen_at).order_by(Worker.seen_at.desc()).first()
+    return newest.seen_at if newest else None
+
+
+def forget_workers(seen_before: int) -> None:
+    Worker.delete().where(Worker.seen_at < seen_before).execute()
+
+
+def forget_all() -> None:
+    """No worker runs here, and none holds a lease."""
+    Worker.delete().execute()
+    Lease.update(expires_at=0, trouble=None).execute()
+
+
+def holders() -> list[str]:
+    """Owners named on any lease, alive or not."""
+    return [owner for (owner,) in database.tuples(Lease.select(Lease.owner).distinct())]

@@ -1,0 +1,56 @@
+"""Suppressions: people who want no marketing messages."""
+
+from collections.abc import Iterable, Sequence
+
+from broadcaster.store import contacts, database, events
+from broadcaster.store.models import Suppression
+
+_AT_ONCE = 5000
+
+
+def add(people: Iterable[str], reason: str, source: str, now: int) -> list[str]:
+    """Suppress these and whatever else we call them, and tell of it; returns those who were not before."""
+    names = list(dict.fromkeys(name for person in people for name in contacts.also_known_as(person)))
+    new = sorted(set(names) - among(names))
+    rows = [(name, reason, source, now) for name in new]
+    database.insert_rows(
+        Suppression,
+        ("recipient", "reason", "source", "created_at"),
+        rows,
+        "ON CONFLICT (recipient) DO NOTHING",
+    )
+    _tell(new, True, reason, now)
+    return new
+
+
+def _tell(people: list[str], suppressed: bool, reason: str, now: int) -> None:
+    told = [{"to": person, "suppressed": suppressed, "reason": reason} for person in people]
+    events.add("optout.changed", told, now)
+
+
+def remove(people: Iterable[str], reason: str, now: int) -> list[str]:
+    """Lift it for these and whatever else we call them, and tell of it; returns those for whom it stood."""
+    names = [name for person in people for name in contacts.also_known_as(person)]
+    lifted = sorted(among(names))
+    Suppression.delete().where(Suppression.recipient.in_(lifted)).execute()
+    _tell(lifted, False, reason, now)
+    return lifted
+
+
+def among(recipients: Sequence[str]) -> set[str]:
+    """Which of these are suppressed."""
+    found: set[str] = set()
+    for part in database.parts(recipients, _AT_ONCE):
+        query = Suppression.select(Suppression.recipient).where(Suppression.recipient.in_(part))
+        found |= {recipient for (recipient,) in database.tuples(query)}
+    return found
+
+
+def find(recipient: str) -> Suppression | None:
+    return Suppression.get_or_none(Suppression.recipient == recipient)
+
+
+def page(after: str, limit: int) -> list[Suppression]:
+    """Suppressions after a person, in the order of their numbers."""
+    query = Suppression.select().where(Suppression.recipient > after)
+    return list(query.order_by(Suppression.recipient).limit(limit))

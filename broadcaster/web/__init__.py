@@ -1,0 +1,1 @@
+"""The HTTP half: four APIs, Meta's callbacks, the dashboard, and what operators read."""

@@ -1,0 +1,121 @@
+"""The WSGI application: every face's routes, and for each path the face that words its refusals."""
+
+import re
+import secrets
+from typing import Any
+
+import falcon
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.errors import BroadcasterError, Busy, Invalid
+from broadcaster.services import progress
+from broadcaster.store import database
+from broadcaster.store.writer import Writer
+from broadcaster.vault import Vault
+from broadcaster.web import dashboard, dialects, meta_callback, metrics, openapi, own, requests
+from broadcaster.worker.schedule import Schedule
+
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+logger = log.get(__name__)
+
+
+def make_app(
+    settings: Settings, schedule: Schedule, vault: Vault, writer: Writer | None = None
+) -> falcon.App:
+    """The application over the open database; `schedule` is told of what it accepts.
+
+    With a `writer`, callbacks that come together share a commit.
+    """
+    app = falcon.App(middleware=[_Trace()])
+    # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(BroadcasterError, _refused)
+    context = requests.Context(settings, schedule, vault, writer)
+    own.add_routes(app, context)
+    meta_callback.add_routes(app, context)
+    for dialect in dialects.ALL:
+        dialect.add_routes(app, context)
+    dashboard.add_routes(app, context)
+    metrics.add_routes(app, context)
+    openapi.add_routes(app, context)
+    app.add_route("/healthz", _Alive())
+    app.add_route("/readyz", _Ready())
+    return app
+
+
+class _Trace:
+    """Gives each request an id that stands in its answer and on every line logged for it."""
+
+    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
+        given = request.get_header("X-Request-Id") or ""
+        request.context.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        log.about(request=request.context.id)
+
+    def process_response(
+        self, request: falcon.Request, response: falcon.Response, _resource: Any, _succeeded: bool
+    ) -> None:
+        response.set_header("X-Request-Id", request.context.id)
+        response.set_header("X-Content-Type-Options", "nosniff")
+        if log.is_detailed():
+            # The route, not the path: a path may hold somebody's number.
+            logger.debug(
+                "answered", method=request.method, route=request.uri_template, status=response.status_code
+            )
+
+
+class _Alive:
+    """The web process answers."""
+
+    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+        requests.answer(response, {"status": "ok"})
+
+
+class _Ready:
+    """Broadcasts can be accepted and sent: 200, or 503 with what is missing."""
+
+    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
+        checks = progress.is_ready(epoch_ms())
+        ready = all(checks.values())
+        document = {"status": "ready" if ready else "not ready", "checks": checks}
+        requests.answer(response, document, 200 if ready else 503)
+
+
+def _refused(
+    request: falcon.Request, response: falcon.Response, error: BroadcasterError, _params: Any
+) -> None:
+    faults = error.faults if isinstance(error, Invalid) else None
+    _refuse(request, response, requests.Refusal(requests.status_of(error), str(error), faults, error))
+
+
+def _unexpected(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
+    if isinstance(error, falcon.HTTPError):
+        _serialize(request, response, error)
+        return
+    logger.error("request failed", method=request.method, path=request.path, exc_info=error)
+    if database.is_trouble(error):
+        response.set_header("Retry-After", "5")
+        _refuse(request, response, requests.Refusal(503, "the database cannot be used at the moment"))
+        return
+    _refuse(request, response, requests.Refusal(500, "something went wrong here; the log says what"))
+
+
+def _serialize(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
+    for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
+        response.set_header(name, value)
+    details = {404: "there is nothing at this path", 405: "this path does not take this method"}
+    detail = error.description or details.get(error.status_code) or error.title
+    _refuse(request, response, requests.Refusal(error.status_code, detail))
+
+
+def _refuse(request: falcon.Request, response: falcon.Response, refusal: requests.Refusal) -> None:
+    faces: tuple[Any, ...] = (*dialects.ALL, dashboard)
+    face = next((face for face in faces if face.speaks(request.path)), own)
+    face.refuse(response, refusal)
+    if refusal.status == 401:
+        response.set_header("WWW-Authenticate", "Bearer")
+    if isinstance(refusal.cause, Busy):
+        response.set_header("Retry-After", "1")

@@ -1,0 +1,335 @@
+"""The processes: web, worker, and both in one; starting, and stopping without losing anything."""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.errors import Misconfigured
+from broadcaster.services import channel_setup, upkeep
+from broadcaster.services.start_up import open_installation
+from broadcaster.store.writer import Writer
+from broadcaster.vault import Vault
+from broadcaster.web import requests
+from broadcaster.web.app import make_app
+from broadcaster.worker import presence
+from broadcaster.worker.schedule import HueyConsumer, Schedule
+from broadcaster.worker.sender import Sender
+from broadcaster.worker.webhook_delivery import WebhookDelivery
+
+STOP_SECONDS = 33
+"""A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
+_WEB_THREADS = 64
+"""More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
+_LARGEST_UPLOAD = 32 * 1024 * 1024
+_OPEN_FILES = 65_536
+REQUEST_SECONDS = 30
+"""From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
+timer, so that a hundred clients sending one a second would hold their sockets for ever."""
+_IDLE_SECONDS = 60
+_MOST_CONNECTIONS = 2000
+_ACCEPTED_AT_ONCE = 100
+
+logger = log.get(__name__)
+
+
+def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
+    """Run the halves asked for until SIGTERM or SIGINT; raises Misconfigured if they cannot start."""
+    with presence.running(settings.data_dir):
+        _run(settings, web, worker)
+
+
+def _purge(settings: Settings) -> None:
+    purged = upkeep.purge(settings.retention_days, epoch_ms())
+    logger.info("purged", **purged)
+
+
+def _run(settings: Settings, web: bool, worker: bool) -> None:
+    stopping = threading.Event()
+    opened, vault = open_installation(settings)
+    raise_open_files()
+    # In one process all writing goes through one thread: two would queue for SQLite's lock by sleeping.
+    writer = Writer()
+    sender = Sender(settings, vault, writer) if worker else None
+    courier = WebhookDelivery(settings, vault) if worker else None
+    schedule = _working_schedule(settings, opened, vault, sender) if sender else Schedule(opened)
+    server = Server(settings, schedule, vault, writer) if web else None
+    clock = HueyConsumer(schedule) if worker else None
+
+    _stop_on_signals(stopping, server)
+
+    def healthy() -> bool:
+        return not stopping.is_set() and (sender is None or sender.alive)
+
+    _calm_the_collector()
+    writer.start()
+    if sender:
+        sender.start()
+    try:
+        if courier:
+            courier.start()
+        if clock:
+            clock.start()
+            logger.info("worker ready")
+        if server:
+            logger.info("web ready", url=server.url)
+        notify("READY=1")
+        if server:
+            server.serve_while(healthy)
+        while healthy():
+            stopping.wait(1)
+    finally:
+        _stop(server, sender, clock, courier)
+        writer.stop()
+    if sender and sender.failure:
+        raise Misconfigured("the sender ended unexpectedly; the log says why")
+    logger.info("stopped")
+
+
+def _stop_on_signals(stopping: threading.Event, server: "Server | None") -> None:
+    def stop(*_: Any) -> None:
+        stopping.set()
+        if server:
+            server.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _working_schedule(settings: Settings, opened: Any, vault: Vault, sender: Sender) -> Schedule:
+    """The schedule that is heard here, and the chores that run here."""
+    return Schedule(
+        opened,
+        sender.wake,
+        lambda: channel_setup.refresh_all(settings, vault, epoch_ms()),
+        lambda: _purge(settings),
+    )
+
+
+def _stop(
+    server: "Server | None",
+    sender: Sender | None,
+    clock: HueyConsumer | None,
+    courier: WebhookDelivery | None,
+) -> None:
+    logger.info("stopping")
+    notify("STOPPING=1")
+    deadline = time.monotonic() + STOP_SECONDS
+    if sender:
+        sender.begin_stop()
+    draining = threading.Thread(target=server.drain, args=(deadline,), daemon=True) if server else None
+    if draining:
+        draining.start()
+    if clock:
+        clock.stop()
+    if courier:
+        courier.stop(5)
+    if sender and not sender.stop(max(0.0, deadline - time.monotonic())):
+        logger.warning("messages in flight were given up, the next start makes them unknown")
+    if draining:
+        draining.join(max(0.0, deadline - time.monotonic()))
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify), where it started us and listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+            # An @ stands for the zero byte of Linux's abstract names.
+            speaker.connect("\0" + address[1:] if address.startswith("@") else address)
+            speaker.sendall(state.encode())
+    except OSError as error:
+        logger.warning("systemd was not told", state=state, reason=error.strerror)
+
+
+def _calm_the_collector() -> None:
+    """Thousands of short-lived tasks a second make the default thresholds cost a sixth of the CPU, and
+    a request of 5,000 recipients is all gone when it is answered."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+def raise_open_files() -> None:
+    """Allow as many connections as a full pool and many idle clients need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class _ProblemTask(ErrorTask):
+    """waitress's own refusals (bad syntax, too large a body) as problem documents."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # A transfer coding we do not know is the client's fault as much as bad syntax is.
+        code, reason = (400, "Bad Request") if error.code == 501 else (error.code, error.reason)
+        body = json.dumps(requests.problem(requests.Refusal(code, error.body))).encode()
+        self.status = f"{code} {reason}"
+        self.response_headers.append(("Content-Type", requests.PROBLEM_TYPE))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Request(HTTPRequestParser):
+    """A request on its way in, and when its first byte came (epoch seconds, as waitress counts)."""
+
+    def __init__(self, adjustments: Adjustments):
+        super().__init__(adjustments)
+        self.begun = time.time()
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Request
+    error_task_class = _ProblemTask
+
+    def service(self) -> None:
+        super().service()
+        # What stood behind the request just answered could not be read meanwhile.
+        if self.request is not None:
+            self.request.begun = time.time()
+
+    def give_up(self) -> None:
+        """Have it closed in this very round."""
+        self.will_close = True
+        # The round closes what can be written to, and the socket of a silent reader never can. Closed
+        # here, its number might be a new connection's before the round is over.
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, neither in nor out."""
+        return not (self.requests or self.request or self.total_outbufs_len)
+
+    def overstays(self, now: float, request_seconds: float) -> bool:
+        """Whether nobody would miss it: silent for long, a request that trickles in, an answer not read."""
+        silent = now - self.last_activity > self.adj.channel_timeout
+        if self.requests:
+            # A thread waits for its reader once more is written than may stand in memory.
+            return silent and self.total_outbufs_len > self.adj.outbuf_high_watermark
+        if self.request is not None:
+            return now - self.request.begun > request_seconds
+        return silent
+
+
+class Server(TcpWSGIServer):
+    """waitress with its loop in our hands, so that a stop lets answers finish."""
+
+    channel_class = _Channel
+
+    def __init__(
+        self,
+        settings: Settings,
+        schedule: Schedule,
+        vault: Vault,
+        writer: Writer,
+        request_seconds: float = REQUEST_SECONDS,
+        most_connections: int = _MOST_CONNECTIONS,
+    ):
+        """A request must have come whole `request_seconds` after its first byte."""
+        self._request_seconds = request_seconds
+        adjustments = _adjustments(
+            listen=_listen(settings.host, settings.port),
+            threads=_WEB_THREADS,
+            ident=None,
+            connection_limit=_affordable(most_connections),
+            channel_timeout=_IDLE_SECONDS,
+            cleanup_interval=1,
+            max_request_body_size=_LARGEST_UPLOAD,
+            max_request_header_size=65_536,
+            # select() ends at 1,024 descriptors, and with it the process.
+            asyncore_use_poll=True,
+            clear_untrusted_proxy_headers=True,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(_WEB_THREADS)
+        try:
+            super().__init__(
+                make_app(settings, schedule, vault, writer),
+                dispatcher=dispatcher,
+                adj=adjustments,
+                sockinfo=adjustments.listen[0],
+            )
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+            ) from None
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
+        return f"http://{host}:{self.effective_port}"
+
+    def serve_while(self, healthy: Callable[[], bool]) -> None:
+        while healthy():
+            wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+
+    def handle_accept(self) -> None:
+        """Accept all who wait, up to some: waitress takes one a round, and a round looks at everybody."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before or len(self._map) >= self.adj.connection_limit:
+                return
+
+    def maintenance(self, now: float) -> None:
+        """Close what overstays, and when connections become scarce those that have been idle longest."""
+        for channel in list(self.active_channels.values()):
+            if channel.overstays(now, self._request_seconds):
+                channel.give_up()
+        channels = list(self.active_channels.values())
+        surplus = len(channels) - self.adj.connection_limit * 3 // 4
+        if surplus > 0:
+            idle = sorted(filter(_Channel.is_idle, channels), key=lambda channel: channel.last_activity)
+            for channel in idle[:surplus]:
+                channel.give_up()
+
+    def drain(self, deadline: float) -> None:
+        """Take no new connections, let every request under way be answered until then (monotonic seconds)."""
+        self.accepting = False
+        self.del_channel()
+        self.socket.close()
+        while time.monotonic() < deadline and any(map(_is_busy, list(self.active_channels.values()))):
+            wasyncore.loop(timeout=0.05, map=self._map, use_poll=True, count=1)
+        self.task_dispatcher.shutdown(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _adjustments(**options: Any) -> Adjustments:
+    try:
+        return Adjustments(**options)
+    except ValueError:
+        raise Misconfigured(f"there is no address {options['listen']} to listen on") from None
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as leave half of the open files to sending and to the database."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if allowed == resource.RLIM_INFINITY else min(connections, allowed // 2)
+
+
+def _is_busy(channel: HTTPChannel) -> bool:
+    return bool(channel.requests or channel.total_outbufs_len)
+
+
+def _listen(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,228 @@
+"""Outgoing events: signed as Standard Webhooks, to no address inside, until they are taken."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from standardwebhooks import Webhook as Signer
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.domain import strict_json, timestamps
+from broadcaster.errors import BroadcasterError
+from broadcaster.store import database, webhooks
+from broadcaster.store.models import Event, Webhook
+from broadcaster.store.webhooks import Due
+from broadcaster.vault import Vault
+
+DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
+"""Seconds between one attempt and the next: eleven in about three days."""
+_TOTAL_SECONDS = 15
+_LOOK_SECONDS = 1.0
+_AT_ONCE, _SHARE = 16, 2
+"""Deliveries at a time: of all webhooks, and of one."""
+_GONE = 410
+
+logger = log.get(__name__)
+
+
+class Refused(BroadcasterError):
+    """The target is an address that events do not go to."""
+
+
+class WebhookDelivery:
+    """Delivers events on threads of its own, from start() to stop()."""
+
+    def __init__(self, settings: Settings, vault: Vault):
+        self._settings = settings
+        self._vault = vault
+        self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._under_way: Counter[int] = Counter()
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """No new deliveries; what is under way is tried again by the next worker if it takes longer."""
+        self._stopping.set()
+        self._news.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier") as pool:
+            while not self._stopping.is_set():
+                try:
+                    claimed = self._claim()
+                except Exception:
+                    claimed = []
+                    logger.exception("events wait, trying again")
+                for due in claimed:
+                    self._under_way[due.webhook.id] += 1
+                    pool.submit(self._deliver, due).add_done_callback(partial(self._done, due.webhook.id))
+                self._news.wait(0 if claimed else _LOOK_SECONDS)
+                self._news.clear()
+        database.close()
+
+    def _claim(self) -> list[Due]:
+        """What is due, a share for each webhook: one that is slow holds up its own events alone."""
+        now = epoch_ms()
+        left = _AT_ONCE - sum(self._under_way.values())
+        free = {hook: _SHARE - self._under_way[hook] for hook in webhooks.with_due(now) if left > 0}
+        room = {hook: count for hook, count in free.items() if count > 0}
+        return webhooks.claim(dict(list(room.items())[:left]), now) if room else []
+
+    def _done(self, webhook_id: int, _future: object) -> None:
+        self._under_way[webhook_id] -= 1
+        self._news.set()
+
+    def _deliver(self, due: Due) -> None:
+        answer, status = "", 0
+        try:
+            status = post(due.webhook, due.event, self._settings, self._vault, epoch_ms())
+            answer = f"HTTP {status}"
+        except Exception as error:
+            if not isinstance(error, requests.RequestException | BroadcasterError | OSError):
+                logger.exception(
+                    "an event could not be delivered", webhook=due.webhook.id, event_id=due.event.id
+                )
+            answer = _sentence(error)
+        now = epoch_ms()
+        if 200 <= status < 300:
+            webhooks.settle(due.id, "delivered", answer, now, now)
+        elif status == _GONE:
+            webhooks.settle(due.id, "failed", answer, now, now)
+            with database.transaction():
+                webhooks.disable(due.webhook.id, "the target answered 410 Gone", now)
+        elif due.attempts >= len(DELAYS):
+            webhooks.settle(due.id, "failed", answer, now, now)
+        else:
+            webhooks.settle(due.id, "pending", answer, now + DELAYS[due.attempts] * 1000, now)
+        database.close()
+
+
+def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:
+    """Send one event; returns the HTTP status. Raises Refused, requests' errors."""
+    body = strict_json.dumps(
+        {
+            "id": f"evt_{event.id}",
+            "type": event.type,
+            "timestamp": timestamps.format_time(event.created_at),
+            "data": strict_json.loads(event.data.encode()),
+        }
+    )
+    moment = datetime.fromtimestamp(now // 1000, UTC)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "broadcaster",
+        "webhook-id": f"evt_{event.id}",
+        "webhook-timestamp": str(now // 1000),
+        "webhook-signature": " ".join(
+            Signer(secret).sign(f"evt_{event.id}", moment, body) for secret in _secrets(webhook, vault, now)
+        ),
+    }
+    return _post_pinned(webhook.url, body.encode(), headers, settings.event_targets)
+
+
+def _secrets(webhook: Webhook, vault: Vault, now: int) -> list[str]:
+    """The secret, and the one before while both hold."""
+    locked = [webhook.secret]
+    if webhook.old_secret and (webhook.old_secret_until or 0) > now:
+        locked.append(webhook.old_secret)
+    return [vault.unlock(secret) for secret in locked]
+
+
+def _post_pinned(url: str, body: bytes, headers: dict[str, str], allowed: list[str]) -> int:
+    """POST to the very address that was looked at, whatever the name says a moment later."""
+    parts = urlsplit(url)
+    address = resolve(url, allowed)
+    session = requests.Session()
+    session.trust_env = False
+    host = parts.hostname or ""
+    session.mount("https://", _Named(host))
+    netloc = f"[{address}]" if ":" in address else address
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    pinned = parts._replace(netloc=f"{netloc}:{port}").geturl()
+    deadline = time.monotonic() + _TOTAL_SECONDS
+    with session.post(
+        pinned,
+        data=body,
+        headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
+        stream=True,
+        allow_redirects=False,
+        timeout=(5, _TOTAL_SECONDS),
+    ) as answer:
+        for _ in answer.iter_content(1024):
+            # Only the status matters; a target that never stops answering has answered.
+            if time.monotonic() > deadline:
+                break
+        return answer.status_code
+
+
+class _Named(HTTPAdapter):
+    """TLS with the name of the target, though its address is called."""
+
+    def __init__(self, host: str):
+        self._host = host
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, server_hostname=self._host, assert_hostname=self._host, **options)
+
+
+def resolve(url: str, allowed: list[str]) -> str:
+    """The address of a target; raises Refused for those of this machine, its network and the like,
+    unless the settings list them."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Refused(f"the name {parts.hostname} cannot be resolved") from None
+    addresses = list(dict.fromkeys(str(row[4][0]) for row in found))
+    networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
+    for address in addresses:
+        plain = _meant(ipaddress.ip_address(address.partition("%")[0]))
+        listed = any(plain in network for network in networks)
+        if not listed and not _is_public(plain):
+            raise Refused(f"events do not go to {plain}; BROADCASTER_EVENT_TARGETS may list its network")
+    return addresses[0]
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def _meant(ip: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, or the address itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def _is_public(ip: Address) -> bool:
+    # Outside 2000::/3 nothing is routed, whatever else it may be called.
+    return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _PUBLIC_V6)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "it took too long"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the certificate is not good"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)[:200]

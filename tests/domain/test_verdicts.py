@@ -1,0 +1,109 @@
+import json
+from typing import Any
+
+import pytest
+
+from broadcaster.domain import verdicts
+from broadcaster.domain.verdicts import Move, judge
+
+
+def refusal(code: Any, **extra: Any) -> bytes:
+    return json.dumps({"error": {"message": "(#1) no", "code": code, **extra}}).encode()
+
+
+def accepted(wamid: Any = "wamid.A==") -> bytes:
+    return json.dumps({"messages": [{"id": wamid}], "contacts": []}).encode()
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "body", "move", "code", "reason"),
+    [
+        ("accepted", 200, accepted(), Move.SENT, None, None),
+        ("throughput exceeded", 400, refusal(130429), Move.SLOW, "130429", None),
+        ("throughput exceeded, other status", 403, refusal(130429), Move.SLOW, "130429", None),
+        ("account throttled", 400, refusal(80007), Move.SLOW, "80007", None),
+        ("unknown fault", 500, refusal(131000), Move.RETRY, "131000", None),
+        ("service down", 503, refusal(131016), Move.RETRY, "131016", None),
+        ("pair rate", 400, refusal(131056), Move.PAIR, "131056", None),
+        ("token expired", 401, refusal(190), Move.PAUSE, "190", "token"),
+        ("permission gone", 403, refusal(200), Move.PAUSE, "200", "token"),
+        ("template paused", 400, refusal(132015), Move.PAUSE, "132015", "template"),
+        ("template missing", 404, refusal(132001), Move.PAUSE, "132001", "template"),
+        ("no payment method", 400, refusal(131042), Move.PAUSE, "131042", "channel"),
+        ("number gone", 400, refusal(100, error_subcode=33), Move.PAUSE, "100", "channel"),
+        ("bad parameter", 400, refusal(100), Move.FAIL, "100", None),
+        ("undeliverable", 400, refusal(131026), Move.FAIL, "131026", None),
+        ("undeliverable with a 500", 500, refusal(131026), Move.FAIL, "131026", None),
+        ("unknown code, permanent", 400, refusal(999_999), Move.FAIL, "999999", None),
+        ("unknown code, 503", 503, refusal(999_999), Move.RETRY, "999999", None),
+        (
+            "unknown code, says transient",
+            400,
+            refusal(999_999, is_transient=True),
+            Move.RETRY,
+            "999999",
+            None,
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_an_answer_with_a_code_is_judged_by_it(
+    label: str, status: int, body: bytes, move: Move, code: str | None, reason: str | None
+) -> None:
+    verdict = judge(status, body)
+    assert (verdict.move, verdict.code, verdict.reason) == (move, code, reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b"{}"),
+        (200, b'{"messages": []}'),
+        (200, accepted(None)),
+        (200, accepted("")),
+        (500, accepted()),
+        (502, b"<html>Bad Gateway</html>"),
+        (400, refusal("190")),
+        (400, refusal(None)),
+        (400, refusal(True)),
+        (200, b"[" * 100_000),
+    ],
+)
+def test_an_answer_that_cannot_be_read_decides_nothing(status: int, body: bytes) -> None:
+    assert judge(status, body) is verdicts.UNREADABLE
+
+
+def test_the_details_are_told_rather_than_the_title() -> None:
+    verdict = judge(400, refusal(131008, error_data={"details": "body is missing"}))
+    assert verdict.text == "body is missing"
+    assert judge(200, accepted()).wamid == "wamid.A=="
+
+
+def test_the_breaker_trips_on_twenty_alike_at_the_start() -> None:
+    breaker = verdicts.Breaker()
+    assert [breaker.trips("132000") for _ in range(20)] == [False] * 19 + [True]
+
+
+def test_the_breaker_trips_on_half_of_the_last_hundred_alike() -> None:
+    breaker = verdicts.Breaker()
+    assert not any(breaker.trips(None) for _ in range(200))
+    assert [breaker.trips("132012") for _ in range(50)] == [False] * 49 + [True]
+
+
+def test_the_breaker_lets_mixed_and_personal_failures_pass() -> None:
+    breaker = verdicts.Breaker()
+    for turn in range(500):
+        assert not breaker.trips(("131026", "132000", None)[turn % 3])
+    breaker = verdicts.Breaker()
+    assert not any(breaker.trips("131026") for _ in range(500))
+
+
+def test_every_code_has_a_meaning_and_an_advice() -> None:
+    for code in (*verdicts.MOVES, *verdicts.KNOWN_FAILURES, 999_999):
+        known = verdicts.explain(str(code))
+        assert known.meaning and known.advice
+    for code in ("OUTCOME_UNKNOWN", "SUPPRESSED", "INVALID_RECIPIENT", "UNDELIVERED"):
+        assert "not in our table" not in verdicts.explain(code).meaning

@@ -1,0 +1,292 @@
+"""Backups that come up paused, and forgetting people without changing a count."""
+
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broadcaster.config import Settings
+from broadcaster.errors import Invalid, Misconfigured
+from broadcaster.meta import payloads
+from broadcaster.services import upkeep
+from broadcaster.store import contacts, database, events, suppressions
+from broadcaster.store.messages import Matched, receive
+from broadcaster.store.models import (
+    Broadcast,
+    Callback,
+    Contact,
+    Conversation,
+    Event,
+    Message,
+    Reached,
+    Suppression,
+)
+from broadcaster.store.models import database as models_database
+from broadcaster.worker import presence
+from tests.cli.test_cli import Shell, graph_url, shell  # noqa: F401
+from tests.conftest import CHANNEL, NOW, Client, Field, request_of, settle, wait_until
+from tests.store.test_receipts import callback, status
+
+DAY = upkeep.DAY
+ANA = "+905554440000"
+
+
+def counters(client: Client) -> list[Any]:
+    rows = client.get("/v1/broadcasts").json["data"]
+    return [(row["id"], row["status"], row["stats"], row["delivery"]) for row in rows]
+
+
+def ended(client: Client, at: int, **changes: Any) -> str:
+    """A broadcast to three people with three outcomes that ended at a time."""
+    public_id = client.post("/v1/broadcasts", request_of(3, **changes)).json["id"]
+    settle(public_id, ("sent", "read"), ("failed", None), ("sent", "failed"))
+    with models_database.atomic():
+        Broadcast.update(finished_at=at).where(Broadcast.public_id == public_id).execute()
+        Contact.update(created_at=at).execute()
+    return str(public_id)
+
+
+# Forgetting
+
+
+def test_a_purge_erases_people_and_keeps_every_count(client: Client) -> None:
+    ended(client, NOW - 91 * DAY)
+    before = counters(client)
+    found = upkeep.purge(90, NOW)
+    assert (found["broadcasts"], found["messages"], found["contacts"]) == (1, 3, 3)
+    assert counters(client) == before
+    for row in Message.select():
+        assert (row.recipient, row.content, row.variables, row.metadata, row.error_text) == (
+            "",
+            "",
+            None,
+            None,
+            None,
+        )
+        assert "90555" not in (row.wamid or "")
+    assert Contact.select().count() == Conversation.select().count() == 0
+    assert upkeep.purge(90, NOW) == {"broadcasts": 0, "messages": 0, "contacts": 0}
+
+
+def test_what_is_young_or_not_over_is_kept(client: Client) -> None:
+    ended(client, NOW - 89 * DAY)
+    client.post("/v1/broadcasts", request_of(2, scheduleAt="2040-01-01T00:00:00Z"))
+    upkeep.purge(90, NOW)
+    assert Message.select().where(Message.recipient == "").count() == 0
+    assert Contact.select().where(Contact.recipient == ANA).exists()
+
+
+def test_a_dry_run_erases_nothing(client: Client) -> None:
+    ended(client, NOW - 91 * DAY)
+    assert upkeep.purge(90, NOW, dry_run=True) == {"broadcasts": 1}
+    assert Message.select().where(Message.recipient == "").count() == 0
+
+
+def test_the_api_and_the_export_still_answer_after_a_purge(client: Client) -> None:
+    public_id = ended(client, NOW - 91 * DAY)
+    upkeep.purge(90, NOW)
+    assert client.get(f"/v1/broadcasts/{public_id}/errors").json["data"][0]["count"] == 2
+    rows = client.get(f"/v1/broadcasts/{public_id}/messages").json["data"]
+    assert [row["to"] for row in rows] == ["", "", ""]
+    assert (
+        client.get(f"/v1/broadcasts/{public_id}/messages", headers={"Accept": "text/csv"}).status_code == 200
+    )
+    assert client.post(f"/v1/broadcasts/{public_id}/retry").json["retried"] == 0
+
+
+def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Client) -> None:
+    public_id = ended(client, NOW)
+    client.post("/v1/broadcasts", request_of(2, scheduleAt="2040-01-01T00:00:00Z"))
+    with models_database.atomic():
+        for number in ("905554440000", "905554440001"):
+            Callback.create(received_at=NOW, body=json.dumps({"from": number}))
+            events.add("optout.changed", [{"to": f"+{number}"}], NOW)
+        suppressions.add([ANA], "asked", "api", NOW)
+        Reached.create(portfolio="77", recipient=ANA, at=NOW)
+        contacts.note_wa_ids([("+905554440001", "+905554449999")])
+    totals = [row[2]["total"] for row in counters(client)]
+    found = upkeep.erase(ANA, NOW)
+    assert found == {
+        "cancelled": 1,
+        "callbacks": 1,
+        "events": 2,
+        "contacts": 1,
+        "messages": 2,
+        "onTheirWay": 0,
+    }
+    assert [row[2]["total"] for row in counters(client)] == totals
+    for table in (Message, Contact, Callback, Event):
+        for row in table.select().dicts():
+            assert "905554440000" not in json.dumps(row)
+    assert Message.select().where(Message.recipient == "+905554440001").count() == 2
+    assert Suppression.select().where(Suppression.recipient == ANA).exists()
+    [cancelled] = Message.select().where(Message.state == "cancelled")
+    assert cancelled.error_code == "ERASED"
+    assert client.get(f"/v1/broadcasts/{public_id}").json["stats"]["success"] == 2
+
+
+def test_a_message_on_its_way_is_told_and_kept(client: Client) -> None:
+    public_id = client.post("/v1/broadcasts", request_of(2)).json["id"]
+    settle(public_id, ("unknown", None), ("pending", None))
+    assert upkeep.erase(ANA, NOW)["onTheirWay"] == 1
+    assert Message.select().where(Message.recipient == ANA).count() == 1
+
+
+def test_a_number_that_is_none_is_refused(db: Any) -> None:
+    with pytest.raises(Invalid, match="NUMBER"):
+        upkeep.erase("0911", NOW)
+
+
+# Backups
+
+
+def test_a_backup_is_whole_private_and_not_overwritten(client: Client, tmp_path: Path) -> None:
+    client.post("/v1/broadcasts", request_of(5))
+    target = tmp_path / "copy.db"
+    assert upkeep.backup(target) == target.stat().st_size > 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with pytest.raises(Misconfigured, match="exists"):
+        upkeep.backup(target)
+    upkeep.backup(target, overwrite=True)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_backup_to_nowhere_is_told(db: Any, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured):
+        upkeep.backup(tmp_path / "no" / "such" / "folder" / "copy.db")
+
+
+def stored(settings: Settings) -> Path:
+    return Path(settings.database.partition(":///")[2])
+
+
+def test_a_restore_pauses_what_had_not_ended(client: Client, settings: Settings, tmp_path: Path) -> None:
+    running = client.post("/v1/broadcasts", request_of(3)).json["id"]
+    settle(running, ("sent", None), ("sending", None), ("pending", None))
+    over = ended(client, NOW)
+    last_id = max(row.id for row in Message.select())
+    upkeep.backup(tmp_path / "copy.db")
+    later = client.post("/v1/broadcasts", request_of(1)).json["id"]
+    database.close()
+    paused, kept = upkeep.restore(tmp_path / "copy.db", settings, NOW)
+    assert paused == 1
+    assert kept is not None
+    assert kept.exists()
+    client = Client(settings, database.open(settings.database))
+    told = client.get(f"/v1/broadcasts/{running}").json
+    assert (told["status"], told["inFlight"], told["unknown"]) == ("paused", 0, 1)
+    assert "restored from a backup" in told["whyWaiting"]["detail"]
+    assert client.get(f"/v1/broadcasts/{over}").json["status"] == "partial"
+    assert client.get(f"/v1/broadcasts/{later}").status_code == 404
+    client.post("/v1/broadcasts", request_of(1))
+    assert max(row.id for row in Message.select()) > last_id + 100_000
+
+
+def test_a_receipt_of_what_the_backup_did_not_know_settles_it(client: Client) -> None:
+    client.post("/v1/broadcasts", request_of(1))
+    [row] = Message.select()
+    with models_database.atomic():
+        [told] = payloads.read(callback(status("delivered"))).receipts
+        receive([Matched(row.id, 1, told)], NOW)
+    [row] = Message.select()
+    assert (row.state, row.delivery) == ("sent", "delivered")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "no database of ours"), (b"nonsense" * 1000, "no database"), (None, "no file")],
+)
+def test_what_is_no_backup_changes_nothing(
+    client: Client, settings: Settings, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    client.post("/v1/broadcasts", request_of(2))
+    bad = tmp_path / "bad.db"
+    if content is not None:
+        bad.write_bytes(content)
+    with pytest.raises(Misconfigured, match=told):
+        upkeep.restore(bad, settings, NOW)
+    assert Message.select().count() == 2
+    assert not [path for path in settings.data_dir.iterdir() if "restored" in path.name]
+
+
+def test_a_backup_of_a_newer_release_is_refused(client: Client, settings: Settings, tmp_path: Path) -> None:
+    upkeep.backup(tmp_path / "copy.db")
+    other = type(models_database.obj)(str(tmp_path / "copy.db"))
+    other.execute_sql("INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2030-01-01')")
+    other.close()
+    with pytest.raises(Misconfigured, match="newer release"):
+        upkeep.restore(tmp_path / "copy.db", settings, NOW)
+
+
+def test_a_running_server_refuses_a_restore(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").write_bytes(b"x")
+    with presence.running(settings.data_dir), pytest.raises(Misconfigured, match="in use"):
+        upkeep.restore(tmp_path / "copy.db", settings, NOW)
+    with presence.running(settings.data_dir), presence.running(settings.data_dir):
+        pass
+
+
+def test_a_kill_and_a_restore_send_nothing_until_somebody_resumes(field: Field) -> None:
+    """Real processes: a backup while it sends, a kill, a restore; nobody gets it twice unless asked for."""
+    field.sandbox("--latency", "20")
+    here = field.installation(pace=20)
+    server = field.start(here)
+    accepted = here.ask("POST", "/v1/broadcasts", json=request_of(60))
+    path = f"/v1/broadcasts/{accepted['id']}"
+    wait_until(lambda: here.ask("GET", path)["stats"]["success"] >= 10)
+    copy = field.folder / "copy.db"
+    here.command("backup", str(copy))
+    server.kill()
+    sent = field.report()["accepted"]
+    here.command("restore", str(copy), "--yes")
+    field.start(here)
+    told = here.ask("GET", path)
+    assert told["status"] == "paused"
+    assert told["inFlight"] == 0
+    assert field.report()["accepted"] == sent
+    unknown = told["unknown"]
+    here.ask("POST", f"{path}/resume")
+    wait_until(lambda: here.ask("GET", path)["stats"]["pending"] == unknown)
+    report = field.report()
+    # What left between the backup and the kill is all that a resume may repeat.
+    assert report["duplicates"] <= sent - told["stats"]["success"]
+    assert {row["state"] for row in here.ask("GET", f"{path}/messages")["data"]} <= {"sent", "unknown"}
+
+
+# As commands
+
+
+def test_the_commands_do_the_same(shell: Shell) -> None:  # noqa: F811
+    copy = str(shell.folder / "copy.db")
+    assert "verified" in shell.ok("backup", copy)
+    again = shell.run("backup", copy)
+    assert (again.returncode, "--force" in again.stderr) == (1, True)
+    assert "restored; 0 broadcasts are paused" in shell.ok("restore", copy, "--yes")
+    assert shell.json("purge", "--days", "1") == {"broadcasts": 0, "messages": 0, "contacts": 0}
+    assert "would erase" in shell.ok("purge", "--dry-run")
+    assert shell.json("erase", "+905554443301", "--yes")["messages"] == 0
+    assert shell.run("erase", "0911", "--yes").returncode == 1
+    asked = shell.run("erase", "+905554443301", stdin="n\n")
+    assert asked.returncode == 130
+    assert shell.json("channel", "list")[0]["id"] == CHANNEL
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_asks_us(shell: Shell, name: str) -> None:  # noqa: F811
+    script = shell.ok("completion", name)
+    assert "_BROADCASTER_COMPLETE" in script
+    found = Shell(
+        shell.folder, _BROADCASTER_COMPLETE="bash_complete", COMP_WORDS="broadcaster chan", COMP_CWORD="1"
+    ).run()
+    assert "channel" in found.stdout
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:  # noqa: F811
+    (shell.folder / "data" / "secret.key").unlink()
+    done = shell.run("doctor", "--json")
+    assert done.returncode == 1
+    assert any("secret.key" in (row["remedy"] or "") for row in json.loads(done.stdout))

@@ -1,0 +1,187 @@
+"""What may leave now: within the allowance, not too soon to one person, to nobody who asked for none."""
+
+from typing import Any
+
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    channels,
+    claims,
+    contacts,
+    database,
+    leases,
+    messages,
+    suppressions,
+)
+from broadcaster.store.claims import PAIR_MS, Terms
+from broadcaster.store.messages import Draft
+from broadcaster.store.models import Broadcast, Event, Message, Reached
+from tests.conftest import NOW, add_channel
+from tests.store.test_state_machine import OWNER, accepted, mark, states
+
+DAY = allowance.DAY
+
+
+def take(
+    row: Any, limit: int = 100, room: int | None = None, turn: int = 0, now: int = NOW, **terms: Any
+) -> claims.Claim:
+    with database.transaction():
+        leases.take(row.id, OWNER, 80, [], now, now + 10_000)
+        found = claims.claim(row.id, OWNER, limit, turn, 80, Terms("77", room, **terms), now, now + 10_000)
+    assert found is not None
+    return found
+
+
+def recipients(found: claims.Claim) -> list[str]:
+    return [row.recipient[-4:] for row in found.messages]
+
+
+def test_new_people_cost_and_known_ones_do_not(channel_row: Any) -> None:
+    accepted(channel_row, 10)
+    known = [("77", f"+90555444{i:04d}", NOW - 1000) for i in (7, 8)]
+    allowance.reached([*known, ("77", "+905554440009", NOW - DAY - 1)])
+    first = take(channel_row, room=3)
+    assert recipients(first) == ["0000", "0001", "0002", "0007", "0008"]
+    assert (first.reserved, first.is_walled) == (3, True)
+    assert allowance.people_reached("77", NOW - DAY) == 5
+    second = take(channel_row, room=0)
+    assert (recipients(second), second.is_walled) == ([], True)
+    assert allowance.opens_at("77", NOW) == NOW - 1000 + DAY
+
+
+def test_one_person_costs_once(channel_row: Any) -> None:
+    drafts = [Draft("+905554440001", "{}"), Draft("+905554440001", "{}"), Draft("+905554440002", "{}")]
+    with database.transaction():
+        broadcasts.accept(facts(channel_row), drafts, NOW)
+    found = take(channel_row, room=1)
+    assert (recipients(found), found.reserved) == (["0001"], 1)
+    later = take(channel_row, room=0, now=NOW + PAIR_MS)
+    assert recipients(later) == ["0001"]
+
+
+def facts(row: Any, **more: Any) -> dict[str, Any]:
+    known = {
+        "public_id": "x", "channel_id": row.id, "template_name": "t", "template_language": "en",
+        "priority": 0, "duplicates": 0, "scheduled": False, "due_at": NOW,
+    }  # fmt: skip
+    return known | more
+
+
+def test_what_was_refused_gives_its_place_back(channel_row: Any) -> None:
+    accepted(channel_row, 2)
+    found = take(channel_row, room=2)
+    messages.failed([mark(found.messages[0], "131026", "no")])
+    allowance.not_reached([("77", row.recipient, row.claimed_at) for row in found.messages[:1]])
+    assert [row.recipient for row in Reached.select()] == ["+905554440001"]
+    allowance.reached([("77", "+905554440001", NOW + 5)])
+    allowance.not_reached([("77", "+905554440001", NOW)])
+    assert Reached.select().count() == 1
+
+
+def test_two_broadcasts_space_one_person_apart(channel_row: Any) -> None:
+    for number in (1, 2):
+        accepted(channel_row, 2, number=number)
+    first = take(channel_row)
+    assert sorted(recipients(first)) == ["0000", "0001"]
+    assert take(channel_row, now=NOW + PAIR_MS - 1).messages == []
+    assert len(take(channel_row, now=NOW + PAIR_MS).messages) == 2
+    accepted(channel_row, 1, number=3)
+    held = take(channel_row, not_before={"+905554440000": NOW + 500})
+    assert held.messages == []
+    assert len(take(channel_row, now=NOW + 500).messages) == 1
+
+
+def test_every_fifth_turn_is_normal_prioritys(channel_row: Any) -> None:
+    normal = accepted(channel_row, 40, number=1)
+    with database.transaction():
+        drafts = [Draft(f"+90555445{i:04d}", "{}") for i in range(40)]
+        high = broadcasts.accept(facts(channel_row, priority=1), drafts, NOW)
+    served = [take(channel_row, limit=2, turn=turn).messages for turn in range(10)]
+    by = [{row.broadcast_id for row in rows} for rows in served]
+    assert by.count({normal.id}) == 2
+    assert by.count({high.id}) == 8
+
+
+def test_marketing_leaves_out_who_asked_for_none(channel_row: Any) -> None:
+    made = accepted(channel_row, 3, template_name="coupon", template_language="en")
+    other = accepted(channel_row, 1, number=2, template_name="appointment", template_language="en")
+    suppressions.add(["+905554440000"], "x", "test", NOW)
+    found = take(channel_row)
+    assert recipients(found) == ["0001", "0002", "0000"]
+    assert states(made) == {"sending": 2, "failed": 1}
+    assert states(other) == {"sending": 1}
+    row = Message.get(Message.state == "failed")
+    assert (row.error_code, row.recipient) == ("SUPPRESSED", "+905554440000")
+
+
+def test_meta_may_call_a_person_otherwise(channel_row: Any) -> None:
+    contacts.add_new(["+5511999998888"], NOW)
+    contacts.note_wa_ids([("+5511999998888", "+551199998888")])
+    assert suppressions.add(["+551199998888"], "x", "test", NOW) == ["+551199998888", "+5511999998888"]
+    assert suppressions.among(["+5511999998888"]) == {"+5511999998888"}
+    assert len(suppressions.remove(["+551199998888"], "asked", NOW)) == 2
+
+
+def test_a_paused_channel_sends_nothing_and_wakes_nobody(channel_row: Any) -> None:
+    made = accepted(channel_row, 2)
+    assert channels.pause(channel_row.id, "token", "190", NOW)
+    assert not channels.pause(channel_row.id, "token", "190", NOW)
+    assert take(channel_row).messages == []
+    assert broadcasts.channels_to_wake(NOW) == []
+    assert channels.resume(channel_row.id)
+    assert broadcasts.channels_to_wake(NOW) == [channel_row.id]
+    assert states(made) == {"pending": 2}
+
+
+def test_what_has_expired_is_cancelled(channel_row: Any) -> None:
+    made = accepted(channel_row, 3, expire_at=NOW + 100)
+    first = take(channel_row, limit=1)
+    assert take(channel_row, now=NOW + 100).messages == []
+    assert broadcasts.expire(NOW + 99) == []
+    assert broadcasts.expire(NOW + 100) == [made.id]
+    assert states(made) == {"sending": 1, "cancelled": 2}
+    assert {row.error_code for row in Message.select() if row.state == "cancelled"} == {"EXPIRED"}
+    messages.sent([mark(first.messages[0], "wamid.1", NOW)])
+    broadcasts.finish([made.id], NOW + 200)
+    assert Broadcast.get().finished_at == NOW + 200
+
+
+def test_a_start_a_pause_and_an_end_are_told(channel_row: Any) -> None:
+    made = accepted(channel_row, 1)
+    found = take(channel_row)
+    broadcasts.pause(made.id, "paused", None, NOW)
+    broadcasts.resume(made.id)
+    messages.sent([mark(found.messages[0], "wamid.1", NOW)])
+    broadcasts.finish([made.id], NOW)
+    broadcasts.finish([made.id], NOW)
+    told = [row.type for row in Event.select().order_by(Event.id)]
+    assert told == ["broadcast.started", "broadcast.paused", "broadcast.finished"]
+
+
+def test_what_stays_unknown_is_sent_again_once_and_not_after_a_stop(channel_row: Any) -> None:
+    made = accepted(channel_row, 3, on_unknown="resend")
+    with database.transaction():
+        Message.update(state="unknown", attempt=1, claimed_at=NOW).execute()
+        Message.update(resent=True).where(Message.id == 2).execute()
+        assert messages.close_unknown(1000, DAY, NOW + 2000) == [made.id]
+        assert [row.state for row in Message.select().order_by(Message.id)] == [
+            "pending",
+            "failed",
+            "pending",
+        ]
+        Message.update(state="unknown").where(Message.id == 1).execute()
+        broadcasts.stop(made.id, NOW + 3000)
+        messages.close_unknown(1000, DAY, NOW + 9000)
+        broadcasts.finish([made.id], NOW + 9000)
+    assert {row.state for row in Message.select()} == {"failed", "cancelled"}
+    assert Broadcast.get().finished_at is not None
+
+
+def test_portfolios_of_two_channels_share(channel_row: Any) -> None:
+    other = add_channel("200")
+    accepted(channel_row, 5)
+    accepted(other, 5, number=2)
+    take(channel_row, room=3)
+    assert allowance.people_reached("77", NOW - DAY) == 3
+    found = take(other, room=0)
+    assert recipients(found) == ["0000", "0001", "0002"]

@@ -1,0 +1,81 @@
+import threading
+from typing import Any
+
+import pytest
+
+from broadcaster.store import database
+from broadcaster.store.models import Installation
+from broadcaster.store.writer import Writer
+
+
+@pytest.fixture
+def writer(db: Any) -> Any:
+    made = Writer()
+    made.start()
+    yield made
+    made.stop()
+
+
+def rename(key: str) -> str:
+    Installation.update(key=key).execute()
+    return key
+
+
+def spoil() -> None:
+    rename("spoilt")
+    raise ValueError("no")
+
+
+def test_a_result_is_durable_when_it_arrives(writer: Writer) -> None:
+    assert writer.submit(rename, "a").result(10) == "a"
+    assert Installation.get().key == "a"
+
+
+def test_a_failing_job_takes_nobody_with_it(writer: Writer) -> None:
+    gate = threading.Event()
+    writer.submit(gate.wait, 10)
+    good, bad, after = writer.submit(rename, "good"), writer.submit(spoil), writer.submit(lambda: 7)
+    gate.set()
+    assert good.result(10) == "good"
+    with pytest.raises(ValueError, match="no"):
+        bad.result(10)
+    assert after.result(10) == 7
+    assert Installation.get().key == "good"
+
+
+def test_waiting_jobs_share_a_commit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits: list[int] = []
+    together = writer._commit_together
+    monkeypatch.setattr(
+        writer, "_commit_together", lambda batch: (commits.append(len(batch)), together(batch))
+    )
+    gate = threading.Event()
+    writer.submit(gate.wait, 10)
+    jobs = [writer.submit(rename, str(i)) for i in range(20)]
+    gate.set()
+    assert [job.result(10) for job in jobs] == [str(i) for i in range(20)]
+    assert max(commits) >= 10
+
+
+def test_stopping_finishes_what_was_handed_over(db: Any) -> None:
+    made = Writer()
+    made.start()
+    jobs = [made.submit(rename, str(i)) for i in range(100)]
+    made.stop()
+    assert all(job.done() for job in jobs)
+    assert Installation.get().key == "99"
+
+
+def test_rows_are_changed_in_one_statement_each_five_hundred(db: Any) -> None:
+    rows = [("p", f"+{i}", i) for i in range(1234)]
+    from broadcaster.store.models import Reached
+
+    database.insert_rows(Reached, ("portfolio", "recipient", "at"), rows)
+    changed = database.change_rows(
+        "UPDATE reached SET at = v.at FROM v WHERE reached.recipient = v.recipient",
+        ("recipient", "at"),
+        [(recipient, 5000) for _, recipient, _ in rows[:1200]],
+    )
+    assert changed == 1200
+    assert Reached.select().where(Reached.at == 5000).count() == 1200
+    assert database.fetch_at_once(Reached.select(Reached.at).where(Reached.at > 5000)) == []

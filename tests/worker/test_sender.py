@@ -1,0 +1,126 @@
+"""The sender in process, over a database and answers that can be told to fail."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import OperationalError
+
+from broadcaster import config
+from broadcaster.clock import epoch_ms
+from broadcaster.domain import verdicts
+from broadcaster.domain.pacing import Window
+from broadcaster.sandbox import testbed
+from broadcaster.store import broadcasts, database, messages
+from broadcaster.store.leases import PreviousHolder
+from broadcaster.store.messages import Draft
+from broadcaster.store.models import Broadcast, Channel, Message
+from broadcaster.vault import open_vault
+from broadcaster.worker import sender
+from broadcaster.worker.sender import Sender
+from tests.conftest import wait_until
+
+CONTENT = '{"name":"hello_world","language":{"code":"tr"}}'
+
+
+@pytest.fixture
+def sending(channel_row: Any, settings: config.Settings, tmp_path: Path) -> Iterator[Sender]:
+    """A sender beside a sandbox, not started yet."""
+    with testbed.sandbox(tmp_path, "--latency", "5") as url:
+        settings.graph_url = url
+        vault = open_vault(settings.data_dir)
+        Channel.update(access_token=vault.lock("t"), pace_override=400).execute()
+        made = Sender(settings, vault)
+        yield made
+        if made.alive:
+            made.stop(20)
+
+
+def accept(channel_row: Any, count: int) -> Broadcast:
+    facts = {
+        "public_id": f"b{count}", "channel_id": channel_row.id, "template_name": "t",
+        "template_language": "tr", "priority": 0, "duplicates": 0, "scheduled": False, "due_at": epoch_ms(),
+    }  # fmt: skip
+    drafts = [Draft(f"+90555444{i:04d}", CONTENT) for i in range(count)]
+    with database.transaction():
+        return broadcasts.accept(facts, drafts, epoch_ms())
+
+
+def states() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in Message.select(Message.state):
+        found[row.state] = found.get(row.state, 0) + 1
+    return found
+
+
+def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
+    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    claim, put_back = sender.claim, messages.put_back
+
+    def refuse(really: Any) -> Any:
+        def called(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if 3 <= calls <= 9:
+                raise OperationalError("database is locked")
+            return really(*args)
+
+        return called
+
+    monkeypatch.setattr(sender, "claim", refuse(claim))
+    monkeypatch.setattr(messages, "put_back", refuse(put_back))
+    accept(channel_row, 300)
+    sending.start()
+    wait_until(lambda: states() == {"sent": 300})
+    assert calls > 9
+
+
+def test_an_answer_that_cannot_be_stored_spoils_no_other(
+    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, seen = verdicts.judge, iter(range(1000))
+
+    def poisonous(status: int, body: bytes) -> verdicts.Verdict:
+        if next(seen) == 7:
+            return verdicts.Verdict(verdicts.Move.FAIL, "1", "half \ud83d")
+        return judge(status, body)
+
+    monkeypatch.setattr(sender.verdicts, "judge", poisonous)
+    accept(channel_row, 40)
+    sending.start()
+    wait_until(lambda: states() == {"sent": 39, "unknown": 1})
+
+
+def test_what_graph_echoes_is_made_storable() -> None:
+    body = b'{"error": {"code": 100, "message": "bad \\ud83d and \\u0000"}}'
+    assert verdicts.judge(400, body).text == "bad ? and ?"
+
+
+def test_a_stop_that_finds_messages_in_hand_still_finishes(
+    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Window, "room", lambda *_: 0)
+    row = accept(channel_row, 50)
+    sending.start()
+    wait_until(lambda: states().get("sending", 0) > 0)
+    broadcasts.stop(row.id, epoch_ms())
+    sending.stop(20)
+    assert states() == {"cancelled": 50}
+    assert Broadcast.get().finished_at is not None
+
+
+def test_our_own_window_is_kept_and_anothers_sends_are_waited_for(sending: Sender) -> None:
+    ours, now = sending._presence.id, epoch_ms()
+    first = sending._window(1, 80, PreviousHolder(ours, 0), now, False)
+    first.slow(1e9)
+    again = sending._window(1, 80, PreviousHolder(ours, now), now, False)
+    assert again is first
+    assert again.current == 40
+    after_another = sending._window(1, 80, PreviousHolder("another", now - 500), now, False)
+    assert after_another is not first
+    assert 0.9 < after_another._held_until - sender.time.monotonic() <= after_another.length
+    long_ago = sending._window(2, 80, PreviousHolder("another", now - 60_000), now, False)
+    assert long_ago.room(sender.time.monotonic()) > 0

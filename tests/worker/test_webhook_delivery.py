@@ -1,0 +1,195 @@
+"""Outgoing events: signed, tried again, pinned, and never to an address inside."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from broadcaster.store import webhooks
+from broadcaster.store.models import EventDelivery, Webhook
+from broadcaster.worker import webhook_delivery
+from tests.conftest import NOW, Client, Field, request_of, wait_until
+
+
+class Target(HTTPServer):
+    """A receiver that can be told what to answer."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[int] = []
+        self.got: list[tuple[dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Target
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((dict(self.headers), body))
+        self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    server = Target()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://10.0.0.1/", "http://192.168.1.1/",
+        "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/", "http://224.0.0.1/",
+        "http://100.64.0.1/", "ftp://example.org/", "http://", "nonsense", "http://user:x@93.184.216.34/",
+        "http://no-such-name.invalid/", "http://93.184.216.34/#x", "http://93.184.216.34:0/",
+    ],
+)  # fmt: skip
+def test_events_go_to_no_address_inside(client: Client, url: str) -> None:
+    response = client.post("/v1/webhooks", {"url": url})
+    assert response.status_code == 400, url
+    assert [fault["field"] for fault in response.json["errors"]] == ["url"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::a9fe:a9fe",
+        "2002:7f00:1::",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_ipv6_hides_no_address_inside(address: str) -> None:
+    with pytest.raises(webhook_delivery.Refused):
+        webhook_delivery.resolve(f"http://[{address}]/", [])
+
+
+def test_ipv6_outside_is_fine() -> None:
+    assert webhook_delivery.resolve("http://[2606:4700::1111]/", []) == "2606:4700::1111"
+
+
+def test_a_webhook_is_made_shown_and_removed(client: Client) -> None:
+    made = client.post("/v1/webhooks", {"url": "https://93.184.216.34/x", "types": ["broadcast.finished"]})
+    assert made.status_code == 201
+    assert made.json["secret"].startswith("whsec_")
+    assert made.json["secret"] not in Webhook.get().secret
+    path = f"/v1/webhooks/{made.json['id']}"
+    shown = client.get(path).json
+    assert shown == {name: value for name, value in made.json.items() if name != "secret"}
+    assert client.get("/v1/webhooks").json["data"] == [shown]
+    assert client.post("/v1/webhooks", {"url": "https://93.184.216.34/", "types": ["x"]}).status_code == 400
+    assert client.post("/v1/webhooks", {"url": "https://93.184.216.34/", "types": []}).status_code == 400
+    assert client.call("DELETE", path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+def inside(field: Field, target: Target, *types: str, **settings: str) -> tuple[Any, dict[str, Any]]:
+    field.sandbox("--latency", "5")
+    here = field.installation(event_targets="127.0.0.0/8", **settings)
+    field.start(here)
+    document: dict[str, Any] = {"url": target.url}
+    if types:
+        document["types"] = list(types)
+    return here, here.ask("POST", "/v1/webhooks", json=document)
+
+
+def test_events_arrive_signed_and_in_the_contracts_shape(field: Field, target: Target) -> None:
+    here, hook = inside(field, target)
+    entries = [{"to": "+905554440001", "variables": list("abcd")}]
+    action = {"key": "assign-to-user", "value": "7"}
+    public_id = here.ask("POST", "/v1/broadcasts", json=request_of(recipients=entries, action=action))["id"]
+    wait_until(lambda: len(target.got) >= 3)
+    bodies = [Verifier(hook["secret"]).verify(body, headers) for headers, body in target.got]
+    assert {body["type"] for body in bodies} == {
+        "broadcast.started", "broadcast.finished", "conversation.assigned",
+    }  # fmt: skip
+    finished = next(body for body in bodies if body["type"] == "broadcast.finished")
+    assert set(finished) == {"id", "type", "timestamp", "data"}
+    assert (finished["data"]["broadcast"], finished["data"]["stats"]["success"]) == (public_id, 1)
+    polled = here.ask("GET", "/v1/events")["data"]
+    assert polled[0]["type"] == "broadcast.started"
+    path = f"/v1/webhooks/{hook['id']}/deliveries"
+    wait_until(lambda: {row["state"] for row in here.ask("GET", path)["data"]} == {"delivered"})
+
+
+def test_single_messages_are_told_of_only_where_asked_for(field: Field, target: Target) -> None:
+    here, _ = inside(field, target, "message.sent", "message.failed")
+    entries = [{"to": to, "variables": list("abcd")} for to in ("+905554440001", "+905554449001")]
+    here.ask("POST", "/v1/broadcasts", json=request_of(recipients=entries))
+    wait_until(lambda: len(target.got) == 2)
+    told = sorted((json.loads(body) for _, body in target.got), key=lambda body: body["type"])
+    assert [body["type"] for body in told] == ["message.failed", "message.sent"]
+    assert told[0]["data"]["error"]["code"] == "131026"
+    assert told[1]["data"]["wamid"]
+
+
+def test_a_refusal_is_tried_again_and_gone_ends_it(
+    field: Field, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.answers = [500, 307, 200]
+    here, hook = inside(field, target)
+    path = f"/v1/webhooks/{hook['id']}"
+    here.ask("POST", f"{path}/test")
+
+    def log() -> dict[str, Any]:
+        return dict(here.ask("GET", f"{path}/deliveries")["data"][0])
+
+    wait_until(lambda: log()["attempts"] == 1)
+    assert (log()["state"], log()["answer"]) == ("pending", "HTTP 500")
+    wait_until(lambda: log()["attempts"] == 2)
+    assert (log()["state"], log()["answer"]) == ("pending", "HTTP 307")
+    target.answers = [410]
+    here.ask("POST", f"{path}/test")
+    wait_until(lambda: here.ask("GET", path)["disabledAt"])
+    assert here.ask("GET", path)["disabledReason"] == "the target answered 410 Gone"
+    assert {row["state"] for row in here.ask("GET", f"{path}/deliveries")["data"]} == {"failed"}
+
+
+def test_both_secrets_hold_after_a_rotation(field: Field, target: Target) -> None:
+    here, hook = inside(field, target)
+    path = f"/v1/webhooks/{hook['id']}"
+    new = here.ask("POST", f"{path}/rotate")["secret"]
+    here.ask("POST", f"{path}/test")
+    wait_until(lambda: target.got)
+    for secret in (hook["secret"], new):
+        assert Verifier(secret).verify(target.got[0][1], target.got[0][0])["type"] == "webhook.test"
+
+
+def test_what_happened_is_told_again_on_demand(field: Field, target: Target) -> None:
+    here, hook = inside(field, target)
+    here.ask("POST", "/v1/suppressions", json={"to": ["+905554440001"]})
+    wait_until(lambda: len(target.got) == 1)
+    assert here.ask("POST", f"/v1/webhooks/{hook['id']}/replay")["replayed"] == 1
+    wait_until(lambda: len(target.got) == 2)
+    assert target.got[0][0]["webhook-id"] == target.got[1][0]["webhook-id"]
+
+
+def test_attempts_spread_over_about_three_days(client: Client) -> None:
+    assert len(webhook_delivery.DELAYS) == 10
+    assert 2.5 < sum(webhook_delivery.DELAYS) / 86_400 < 3.5
+    row = webhooks.add("https://93.184.216.34/", ["optout.changed"], "x", NOW)
+    client.post("/v1/suppressions", {"to": ["+905554440001"]})
+    first = webhooks.claim({1: 10}, NOW * 2)
+    assert [due.webhook.id for due in first] == [row.id]
+    assert webhooks.claim({1: 10}, NOW * 2) == []
+    assert EventDelivery.get().state == "pending"
