@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "broadcaster"
 
 OWNERS: dict[str, set[str]] = {
-    "aiohttp": {"worker", "sandbox"},
+    "aiohttp": {"meta/sending", "sandbox"},
     "click": {"cli"},
     "cryptography": {"vault"},
     "cysqlite": {"store"},
@@ -26,10 +26,11 @@ OWNERS: dict[str, set[str]] = {
     "prometheus_client": {"web/metrics"},
     "pydantic": {"config", "web"},
     "pydantic_settings": {"config"},
-    "requests": {"meta", "worker/webhook_delivery", "sandbox/testbed"},
+    "requests": {"meta/management", "worker/webhook_delivery", "sandbox/testbed"},
     "rich": {"cli"},
     "standardwebhooks": {"worker/webhook_delivery"},
     "structlog": {"log"},
+    "typing_extensions": {"settlement", "store", "services", "web"},
     "uvloop": {"worker", "sandbox"},
     "waitress": {"web/server"},
 }

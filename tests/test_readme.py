@@ -10,7 +10,7 @@ from broadcaster.cli import cli
 from broadcaster.config import Settings
 from broadcaster.sandbox.outcomes import BY_LAST_DIGITS
 from broadcaster.services import access
-from broadcaster.store import events
+from broadcaster.settlement import event_documents
 from tests.conftest import Client
 
 README = (Path(__file__).parent.parent / "README.rst").read_text()
@@ -45,7 +45,7 @@ def test_every_scope_is_named(scope: str) -> None:
     assert f"``{scope}``" in README
 
 
-@pytest.mark.parametrize("kind", events.TYPES)
+@pytest.mark.parametrize("kind", event_documents.TYPES)
 def test_every_event_is_named(kind: str) -> None:
     assert f"``{kind}``" in README
 

@@ -8,7 +8,8 @@ from broadcaster.cli.base import Installation, cli, installed, with_json
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Misconfigured
-from broadcaster.services import access, meta_events, opt_outs, recipients_csv
+from broadcaster.services import access, meta_events, recipients_csv
+from broadcaster.settlement import opt_outs
 from broadcaster.store import database, suppressions
 from broadcaster.web.own import answers, shapes
 
@@ -75,5 +76,5 @@ def replay_callbacks(here: Installation, days: int) -> None:
     """
     now = epoch_ms()
     with database.transaction():
-        count = meta_events.replay(here.settings, now - days * access.DAY, now)
+        count = meta_events.replay(here.settings.stop_words, now - days * access.DAY, now)
     click.echo(f"{count} callbacks replayed")

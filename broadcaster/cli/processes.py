@@ -13,11 +13,11 @@ from broadcaster.domain import strict_json
 
 def _run(web: bool, worker: bool) -> None:
     # The sender's and the server's libraries are half of the start-up time of every other command.
-    from broadcaster.web import server
+    from broadcaster.cli import serving
 
     settings = config.load()
     log.set_up(settings.log_level)
-    server.run(settings, web=web, worker=worker)
+    serving.run(settings, web=web, worker=worker)
 
 
 @cli.command()

@@ -6,7 +6,8 @@ from broadcaster.cli.base import Installation, cli, installed, with_json
 from broadcaster.cli.terminal import print_document, print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.services import webhook_targets
-from broadcaster.store import events, webhooks
+from broadcaster.settlement import event_documents
+from broadcaster.store import webhooks
 from broadcaster.web.own import answers
 
 
@@ -18,7 +19,11 @@ def group() -> None:
 @group.command("add")
 @click.argument("url")
 @click.option(
-    "--type", "types", multiple=True, type=click.Choice(events.TYPES), help="What to tell of; repeatable."
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(event_documents.TYPES),
+    help="What to tell of; repeatable.",
 )
 @with_json
 @installed

@@ -1,4 +1,4 @@
-"""How fast: tiers, the pace of a channel, the sliding window that holds it, and back-off."""
+"""How fast: tiers, the pace of a channel, and the sliding window that holds it."""
 
 import math
 import re
@@ -57,19 +57,6 @@ def pace_of(throughput: str | None, coexistence: bool, tier: str, override: floa
     if size is None or size >= 10_000:
         return through
     return min(through, size / 60)
-
-
-def backoff(tries: int, jitter: float) -> int:
-    """Milliseconds until a message that was refused for a passing reason is tried again.
-
-    1, 5, 25, 125 s for the first to the fourth try, give or take a quarter; `jitter` is 0 to 1.
-    """
-    return int(1000 * 5 ** max(0, tries - 1) * (0.75 + jitter / 2))
-
-
-def pair_backoff(tries: int) -> int:
-    """Milliseconds until the same person may be written to again: 4^n s (Meta, pair rate limit)."""
-    return 1000 * 4 ** min(tries, 6)
 
 
 class Window:

@@ -1,46 +1,44 @@
-"""The door for Meta's callbacks: receipts settle messages, people opt out, templates and numbers change."""
+"""What Meta tells: receipts settle messages, people opt out, templates and numbers change."""
 
 import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from broadcaster.config import Settings
-from broadcaster.domain import strict_json, verdicts
+from broadcaster.domain import strict_json
 from broadcaster.errors import Faults
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import Callback, Inbound, NumberNews, TemplateNews
-from broadcaster.services import opt_outs
-from broadcaster.store import broadcasts, callbacks, channels, contacts, definitions, events, suppressions
-from broadcaster.store.callbacks import ReceivedCallback
+from broadcaster.settlement import event_documents, lifecycle, opt_outs, outcomes
+from broadcaster.settlement.event_documents import ChannelDocument, TemplateDocument
+from broadcaster.store import callbacks, channels, contacts, definitions, suppressions
 from broadcaster.store.models import Channel
 
 SENDABLE = "APPROVED"
-_RECENT_MS = 15 * 60_000
-"""How old a failure may be and still say that the next would fail alike."""
 
 
-class Letter(NamedTuple):
-    """One callback as it came, and what is known in it."""
+class ReceivedCallback(NamedTuple):
+    """One callback: its body as it came, and what is known in it."""
 
     body: str
-    callback: Callback
+    known: Callback
 
 
-def take(letters: list[Letter], settings: Settings, now: int) -> None:
+def take(received: Sequence[ReceivedCallback], stop_words: Iterable[str], now: int) -> None:
     """Keep these callbacks and do what they ask, in the caller's transaction."""
-    callbacks.record([ReceivedCallback(letter.body, letter.callback.receipts) for letter in letters], now)
-    settled(letters, now)
-    for letter in letters:
-        follow(letter.callback, settings, now)
+    callbacks.keep([one.body for one in received], now)
+    outcomes.receive([receipt for one in received for receipt in one.known.receipts], now)
+    for one in received:
+        follow(one.known, stop_words, now)
 
 
-def keep(letters: list[Letter], now: int) -> None:
-    """Keep these callbacks as they came, whatever is in them."""
-    callbacks.record([ReceivedCallback(letter.body, []) for letter in letters], now, understood=False)
+def keep(received: Sequence[ReceivedCallback], now: int) -> None:
+    """Keep these callbacks as they came, whatever is in them; they are replayed once they can be read."""
+    callbacks.keep([one.body for one in received], now, understood=False)
 
 
-def follow(callback: Callback, settings: Settings, now: int) -> None:
-    """Everything a callback says besides receipts."""
-    _opt_outs(callback, settings, now)
+def follow(callback: Callback, stop_words: Iterable[str], now: int) -> None:
+    """Do everything a callback asks besides its receipts."""
+    _opt_outs(callback, stop_words, now)
     contacts.note_names({said.person: said.name for said in callback.inbound if said.name})
     for news in callback.templates:
         _template(news, now)
@@ -48,50 +46,29 @@ def follow(callback: Callback, settings: Settings, now: int) -> None:
         _number(number, now)
 
 
-def replay(settings: Settings, since: int, now: int) -> int:
+def replay(stop_words: Iterable[str], since: int, now: int) -> int:
     """Let the receipts of callbacks kept since a time do their work again; twice changes nothing more.
 
     What else they asked for is done only where it could not be when they came: an old opt-out or ban
-    must not undo what was decided since.
+    must not undo what was decided since. Returns how many callbacks.
     """
     count, after = 0, 0
     while rows := callbacks.page(since, after, 500):
         for row in rows:
-            callback = payloads.read(strict_json.loads(row.body.encode(), Faults()))
-            callbacks.apply(callback.receipts, now)
+            known = payloads.read(strict_json.loads(row.body.encode(), Faults()))
+            outcomes.receive(known.receipts, now, heed_failures=not row.understood)
             if not row.understood:
-                follow(callback, settings, now)
+                follow(known, stop_words, now)
                 callbacks.note_understood(row.id)
         count, after = count + len(rows), rows[-1].id
     return count
 
 
-# What receipts mean for those behind them
-
-
-def settled(letters: list[Letter], now: int) -> None:
-    """Opt-outs and reasons to hold that a receipt of failure tells, as an answer would have."""
-    failures = [
-        one for letter in letters for one in letter.callback.receipts if one.status == "failed" and one.code
-    ]
-    for message, channel, one in callbacks.senders([one for one in failures if _matters(one.code)]):
-        if one.code in verdicts.OPT_OUTS:
-            opt_outs.suppress([message.recipient], "opted out at Meta", "receipt", now)
-        elif one.at > now - _RECENT_MS:
-            detail = f"{one.code}: {one.text}"
-            broadcasts.hold(verdicts.REASONS[int(one.code or 0)], channel, message.broadcast_id, detail, now)
-
-
-def _matters(code: str | None) -> bool:
-    known = code is not None and code.isdecimal() and int(code) in verdicts.REASONS
-    return known or code in verdicts.OPT_OUTS
-
-
 # People
 
 
-def _opt_outs(callback: Callback, settings: Settings, now: int) -> None:
-    words = {_plain(word) for word in settings.stop_words}
+def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
+    words = {_plain(word) for word in stop_words}
     stops = [said.person for said in callback.inbound if _is_stop(said, words)]
     if stops:
         opt_outs.suppress(stops, "stop word", "callback", now)
@@ -129,9 +106,16 @@ def _template(news: TemplateNews, now: int) -> None:
     definitions.change(row.id, changed)
     if "status" in changed and changed["status"] != SENDABLE:
         detail = f"Meta set the template {row.name} to {news.status}"
-        broadcasts.pause_template(row.waba_id, row.name, row.language, detail, now)
-    told = {"name": row.name, "language": row.language, "wabaId": row.waba_id, **changed}
-    events.add("template.updated", [told | {"detail": news.detail}], now)
+        lifecycle.pause_template(row.waba_id, row.name, row.language, detail, now)
+    told: TemplateDocument = {
+        "name": row.name,
+        "language": row.language,
+        "wabaId": row.waba_id,
+        "detail": news.detail,
+    }
+    # Only what changed is told; the names of the columns are those of the document.
+    told.update(changed)  # type: ignore[typeddict-item]
+    event_documents.tell(event_documents.TEMPLATE_UPDATED, [told], now)
 
 
 def _number(news: NumberNews, now: int) -> None:
@@ -141,17 +125,17 @@ def _number(news: NumberNews, now: int) -> None:
 
 
 def _change_channel(row: Channel, news: NumberNews, now: int) -> None:
-    changed: dict[str, str] = {}
+    told: ChannelDocument = {"channel": row.phone_number_id}
     if news.tier and news.tier != row.tier:
-        changed["tier"] = news.tier
+        told["tier"] = news.tier
+        channels.change(row.id, {"tier": news.tier})
     if news.is_throttle_up and row.throughput != "HIGH":
-        changed["throughput"] = "HIGH"
-    if changed:
-        channels.change(row.id, changed)
-    if news.is_blocked and channels.pause(row.id, "channel", f"Meta: {news.detail}", now):
-        changed["paused"] = "channel"
-    if changed:
-        events.add("channel.updated", [{"channel": row.phone_number_id, **changed}], now)
+        told["throughput"] = "HIGH"
+        channels.change(row.id, {"throughput": "HIGH"})
+    if len(told) > 1:
+        event_documents.tell(event_documents.CHANNEL_UPDATED, [told], now)
+    if news.is_blocked:
+        lifecycle.pause_channel(row, "channel", f"Meta: {news.detail}", now)
 
 
 def _digits(row: Channel) -> str:

@@ -1,20 +1,24 @@
 """What operators and callers may do with an accepted broadcast: stop, pause, resume, retry."""
 
-from broadcaster.services.progress import Progress, get, progress, progress_of
+from broadcaster.services.progress import Progress, get, progress
+from broadcaster.settlement import lifecycle
 from broadcaster.store import broadcasts, channels, database
 from broadcaster.worker.schedule import Schedule
 
 
 def stop(public_id: str, now: int) -> Progress:
     """Cancel what has not left. Doing it twice, or after the end, changes nothing; raises NotFound."""
-    return progress_of([broadcasts.stop(get(public_id).id, now)], now)[0]
+    row = get(public_id)
+    with database.transaction():
+        lifecycle.stop(row.id, now)
+    return progress(public_id, now)
 
 
 def pause(public_id: str, now: int) -> Progress:
     """Hold a broadcast back until it is resumed; raises NotFound."""
     row = get(public_id)
     with database.transaction():
-        broadcasts.pause(row.id, "paused", None, now)
+        lifecycle.pause(row.id, "paused", None, now)
     return progress(public_id, now)
 
 

@@ -9,6 +9,7 @@ from broadcaster.domain import strict_json
 from broadcaster.errors import KeyReused
 from broadcaster.services.planning import Plan
 from broadcaster.services.progress import Progress, progress_of
+from broadcaster.settlement import lifecycle
 from broadcaster.store import broadcasts, contacts, database, idempotency
 from broadcaster.worker.schedule import Schedule
 
@@ -86,8 +87,9 @@ def submit(
             return first
         task_id = schedule.ring(accepted.channel.id, spec.due_at)
         row = broadcasts.accept({**facts, "task_id": task_id}, accepted.drafts, now)
+        lifecycle.finish([row.id], now)
         contacts.add_new((draft.recipient for draft in accepted.drafts if not draft.error_code), now)
-        answer = render(progress_of([row], now)[0])
+        answer = render(progress_of([broadcasts.get(row.id)], now)[0])
         if once:
             idempotency.remember(once.token_id, once.key, once.fingerprint, row.id, answer, now)
     logger.info(

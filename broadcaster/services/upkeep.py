@@ -10,7 +10,8 @@ from broadcaster.config import Settings
 from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
 from broadcaster.services.start_up import open_installation
-from broadcaster.store import broadcasts, contacts, database, leases, retention
+from broadcaster.settlement import lifecycle
+from broadcaster.store import contacts, database, leases, retention
 from broadcaster.worker import presence
 from broadcaster.worker.schedule import Schedule
 
@@ -83,7 +84,7 @@ def _calm(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
             f"restored from a backup of {timestamps.format_time(taken_at)}: some may have been sent since"
         )
         with database.transaction():
-            paused = broadcasts.pause_all(detail, now)
+            paused = lifecycle.pause_all(detail, now)
             leases.forget_all()
             database.skip_ids(_GAP)
         Schedule(opened).hush()
@@ -153,5 +154,7 @@ def erase(number: str, now: int) -> dict[str, int]:
         faults = Faults()
         faults.add("NUMBER", str(error))
         raise Invalid(faults) from None
-    cancelled = retention.cancel(names, now)
+    with database.transaction():
+        cancelled, broadcast_ids = retention.cancel(names, now)
+        lifecycle.finish(broadcast_ids, now)
     return {"cancelled": cancelled, **retention.erase(names), "onTheirWay": retention.on_their_way(names)}

@@ -1,4 +1,4 @@
-"""The door for webhooks: who is told, of what, with which secret."""
+"""Webhooks: who is told of which events, and the secret that signs them."""
 
 import base64
 import secrets
@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 
 from broadcaster.config import Settings
 from broadcaster.errors import Faults, Invalid, NotFound
-from broadcaster.store import events, webhooks
+from broadcaster.settlement import event_documents
+from broadcaster.settlement.event_documents import TYPES, USUAL, TestDocument
+from broadcaster.store import webhooks
 from broadcaster.store.models import Webhook
 from broadcaster.vault import Vault
 from broadcaster.worker import webhook_delivery
 
 OVERLAP_MS = 24 * 3_600_000
 """How long the secret before still signs after a rotation."""
-TEST = "webhook.test"
-USUAL = tuple(type for type in events.TYPES if type not in events.MESSAGE_TYPES)
 
 
 def create(
@@ -28,8 +28,8 @@ def create(
     faults = Faults()
     wanted = list(dict.fromkeys(USUAL if types is None else types))
     for kind in wanted:
-        if kind not in events.TYPES:
-            faults.add("types", f'there is no event "{kind[:40]}"; there are {", ".join(events.TYPES)}')
+        if kind not in TYPES:
+            faults.add("types", f'there is no event "{kind[:40]}"; there are {", ".join(TYPES)}')
     if not wanted:
         faults.add("types", "must name at least one event, or be left out")
     _check_url(url, settings, faults)
@@ -83,7 +83,8 @@ def rotate(reference: str, vault: Vault, now: int) -> tuple[Webhook, str]:
 
 def send_test(reference: str, now: int) -> None:
     """Deliver an event that says nothing to this webhook alone; raises NotFound."""
-    events.add_for([get(reference).id], TEST, {"webhook": reference}, now)
+    document: TestDocument = {"webhook": reference}
+    event_documents.tell_one(get(reference).id, event_documents.WEBHOOK_TEST, document, now)
 
 
 def replay(reference: str, after: int, now: int) -> int:

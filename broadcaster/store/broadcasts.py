@@ -7,7 +7,7 @@ from typing import Any
 from peewee import fn
 
 from broadcaster import log
-from broadcaster.store import channels, database, events, messages
+from broadcaster.store import database, messages
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
@@ -19,17 +19,15 @@ def accept(facts: dict[str, Any], drafts: Iterable[messages.Draft], now: int) ->
     """Store a broadcast and all its messages; the caller's transaction makes it one."""
     broadcast = Broadcast.create(created_at=now, **{"on_unknown": "fail", "face": "own", **facts})
     messages.insert(broadcast.id, drafts, broadcast.due_at, now)
-    finish([broadcast.id], now)
-    return Broadcast.get_by_id(broadcast.id)
+    return broadcast
 
 
-def note_start(broadcast_ids: Iterable[int], now: int) -> None:
-    """These have begun to send; those that had before keep their time."""
+def note_start(broadcast_ids: Iterable[int], now: int) -> list[int]:
+    """These have begun to send; those that had before keep their time. Returns who begins."""
     query = Broadcast.update(started_at=now).where(
         Broadcast.id.in_(list(broadcast_ids)) & Broadcast.started_at.is_null()
     )
-    started = [row_id for (row_id,) in database.tuples(query.returning(Broadcast.id))]
-    tell("broadcast.started", started, now)
+    return [row_id for (row_id,) in database.tuples(query.returning(Broadcast.id))]
 
 
 def expire(now: int) -> list[int]:
@@ -39,75 +37,22 @@ def expire(now: int) -> list[int]:
     )
     ids = [row_id for (row_id,) in database.tuples(query)]
     if ids:
-        messages.expired(ids, now)
-        finish(ids, now)
+        messages.expire(ids, now)
     return ids
 
 
-def tell(type: str, broadcast_ids: list[int], now: int) -> None:
-    """One event for each of these broadcasts."""
-    if not broadcast_ids:
-        return
-    counted = messages.counts(broadcast_ids)
-    told = []
-    for row in Broadcast.select().where(Broadcast.id.in_(broadcast_ids)):
-        states = counted[row.id].states
-        told.append(
-            {
-                "broadcast": row.public_id,
-                "title": row.title,
-                "channel": Channel.get_by_id(row.channel_id).phone_number_id,
-                "reason": row.pause_reason,
-                "detail": row.pause_detail,
-                "stats": {
-                    "pending": counted[row.id].open,
-                    "success": states["sent"],
-                    "failed": states["failed"],
-                    "cancelled": states["cancelled"],
-                    "total": counted[row.id].total,
-                },
-            }
-        )
-    events.add(type, told, now)
-    for document in told:
-        logger.info(type, **{name: document[name] for name in ("broadcast", "channel", "reason", "stats")})
-
-
-def tell_messages(type: str, message_ids: list[int], now: int) -> None:
-    """One event for each of these messages, if anybody asked for such."""
-    if not message_ids or not events.listening(type):
-        return
-    rows = list(Message.select().where(Message.id.in_(message_ids)))
-    ids = {row.broadcast_id for row in rows}
-    names = dict(
-        database.tuples(Broadcast.select(Broadcast.id, Broadcast.public_id).where(Broadcast.id.in_(ids)))
-    )
-    told = [
-        {
-            "message": row.id,
-            "broadcast": names[row.broadcast_id],
-            "to": row.recipient,
-            "wamid": row.wamid,
-            "error": {"code": row.error_code, "message": row.error_text} if row.error_code else None,
-        }
-        for row in rows
-    ]
-    events.add(type, told, now)
-
-
-def stop(broadcast_id: int, now: int) -> Broadcast:
-    """Cancel what is pending and note the exact numbers; nothing changes if it was stopped or has ended."""
-    with database.transaction():
-        broadcast = Broadcast.get_by_id(broadcast_id)
-        if broadcast.stopped_at is None and broadcast.finished_at is None:
-            in_flight = messages.counts([broadcast_id])[broadcast_id].states["sending"]
-            Broadcast.update(
-                stopped_at=now,
-                stopped_cancelled=messages.stop(broadcast_id, now),
-                stopped_in_flight=in_flight,
-            ).where(Broadcast.id == broadcast_id).execute()
-            finish([broadcast_id], now)
-        return Broadcast.get_by_id(broadcast_id)
+def stop(broadcast_id: int, now: int) -> bool:
+    """Cancel what is pending and note the exact numbers; False if it was stopped or has ended."""
+    row = Broadcast.get_by_id(broadcast_id)
+    if row.stopped_at is not None or row.finished_at is not None:
+        return False
+    in_flight = messages.counts([broadcast_id])[broadcast_id].states["sending"]
+    Broadcast.update(
+        stopped_at=now,
+        stopped_cancelled=messages.stop(broadcast_id, now),
+        stopped_in_flight=in_flight,
+    ).where(Broadcast.id == broadcast_id).execute()
+    return True
 
 
 def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
@@ -118,27 +63,11 @@ def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
         & Broadcast.stopped_at.is_null()
         & Broadcast.finished_at.is_null()
     )
-    paused = query.execute() == 1
-    if paused:
-        tell("broadcast.paused", [broadcast_id], now)
-    return paused
+    return query.execute() == 1
 
 
-def hold(reason: str, row: Channel, broadcast_id: int, detail: str, now: int) -> bool:
-    """Hold what would fail in the same way: the broadcast for its template, else its whole channel; False
-    if it was held."""
-    if reason == "template":
-        return pause(broadcast_id, reason, detail, now)
-    paused = channels.pause(row.id, reason, detail, now)
-    if paused:
-        events.add(
-            "channel.updated", [{"channel": row.phone_number_id, "paused": reason, "detail": detail}], now
-        )
-    return paused
-
-
-def pause_template(waba_id: str, name: str, language: str, detail: str, now: int) -> int:
-    """Hold all that has not ended of a template; returns how many broadcasts."""
+def unfinished_of_template(waba_id: str, name: str, language: str) -> list[int]:
+    """The broadcasts of a template that have not ended."""
     numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
     query = Broadcast.select(Broadcast.id).where(
         Broadcast.channel_id.in_(numbers)
@@ -146,22 +75,30 @@ def pause_template(waba_id: str, name: str, language: str, detail: str, now: int
         & (Broadcast.template_language == language)
         & Broadcast.finished_at.is_null()
     )
-    return sum(pause(row_id, "template", detail, now) for (row_id,) in database.tuples(query))
+    return [row_id for (row_id,) in database.tuples(query)]
+
+
+def going() -> list[int]:
+    """The broadcasts that are not stopped, paused or over."""
+    return [row_id for (row_id,) in database.tuples(Broadcast.select(Broadcast.id).where(_is_going()))]
+
+
+def under_way(channel_id: int, now: int) -> list[int]:
+    """The broadcasts of a channel that are due and not stopped, paused or over."""
+    query = Broadcast.select(Broadcast.id).where(
+        (Broadcast.channel_id == channel_id) & (Broadcast.due_at <= now) & _is_going()
+    )
+    return [row_id for (row_id,) in database.tuples(query)]
+
+
+def _is_going() -> Any:
+    return Broadcast.finished_at.is_null() & Broadcast.stopped_at.is_null() & Broadcast.paused_at.is_null()
 
 
 def resume(broadcast_id: int) -> bool:
     """Let a paused broadcast go on; False if it was not paused."""
     query = Broadcast.update(paused_at=None, pause_reason=None, pause_detail=None)
     return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
-
-
-def pause_all(detail: str, now: int) -> int:
-    """Hold all that has not ended, and make unknown what was on its way; returns how many broadcasts."""
-    for (channel_id,) in database.tuples(Channel.select(Channel.id)):
-        messages.lost_by_the_dead(channel_id, now)
-    going = Broadcast.finished_at.is_null() & Broadcast.stopped_at.is_null() & Broadcast.paused_at.is_null()
-    query = Broadcast.select(Broadcast.id).where(going)
-    return sum(pause(row_id, "paused", detail, now) for (row_id,) in database.tuples(query))
 
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
@@ -188,9 +125,7 @@ def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
         )
         .returning(Broadcast.id)
     )
-    finished = [broadcast_id for (broadcast_id,) in database.tuples(query)]
-    tell("broadcast.finished", finished, now)
-    return finished
+    return [broadcast_id for (broadcast_id,) in database.tuples(query)]
 
 
 def find(public_id: str) -> Broadcast | None:
@@ -199,6 +134,17 @@ def find(public_id: str) -> Broadcast | None:
 
 def get(broadcast_id: int) -> Broadcast:
     return Broadcast.get_by_id(broadcast_id)
+
+
+def rows(broadcast_ids: Iterable[int]) -> list[Broadcast]:
+    """These broadcasts, in no order."""
+    return list(Broadcast.select().where(Broadcast.id.in_(list(broadcast_ids))))
+
+
+def channels_of(broadcast_ids: Iterable[int]) -> dict[int, int]:
+    """The channel of each of these broadcasts."""
+    query = Broadcast.select(Broadcast.id, Broadcast.channel_id)
+    return dict(database.tuples(query.where(Broadcast.id.in_(list(broadcast_ids)))))
 
 
 def page(status: str | None, before: int | None, limit: int, now: int) -> list[Broadcast]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from broadcaster.domain.decide import Claimed
+from broadcaster.domain.retries import PAIR_MS
 from broadcaster.store import allowance, broadcasts, database, leases, messages, suppressions
-from broadcaster.store.messages import Claimed
+from broadcaster.store.messages import Moved
 from broadcaster.store.models import Broadcast, Channel, Template
 
-PAIR_MS = 6000
-"""Between two messages to one person from one number (Meta, pair rate limit)."""
 SUPPRESSED = ("SUPPRESSED", "the person wants no marketing messages")
 _NORMAL_FIRST = 5
 """Every so many turns normal priority goes first, so that at least a fifth of the pace is left to it."""
@@ -32,13 +32,16 @@ class Terms:
 class Claim:
     """What was claimed; `reserved` of these are new people, `is_walled` if the allowance ended.
 
-    `passed_over` were due and are not claimed: refused, or put off for their people's sake.
+    `passed_over` were due and are not claimed: refused, or put off for their people's sake. `refused` were
+    refused by this claim, `started` are the broadcasts that begin with it.
     """
 
     messages: list[Claimed] = field(default_factory=list)
     reserved: int = 0
     is_walled: bool = False
     passed_over: int = 0
+    refused: list[Moved] = field(default_factory=list)
+    started: list[int] = field(default_factory=list)
 
 
 def claim(
@@ -62,7 +65,7 @@ def claim(
                 _claim_of(active, share, terms, now, found)
     if found.messages:
         leases.note_claim(channel_id, now)
-        broadcasts.note_start({row.broadcast_id for row in found.messages}, now)
+        found.started = broadcasts.note_start({row.broadcast_id for row in found.messages}, now)
     return found
 
 
@@ -107,10 +110,10 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     rows = messages.due(active.id, limit, terms.portfolio, room, now)
     met = len(rows)
     if active.is_marketing:
-        rows = _willing(rows, now)
+        rows = _willing(rows, now, found)
     rows = _rested(rows, terms.not_before, {row.recipient for row in found.messages})
     found.passed_over += met - len(rows)
-    messages.claimed([row for row, _ in rows])
+    messages.claim([row for row, _ in rows])
     new = {row.recipient for row, is_known in rows if not is_known} if room is not None else set()
     allowance.reached([(terms.portfolio, recipient, now) for recipient in new])
     found.reserved += len(new)
@@ -119,13 +122,12 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     found.is_walled = found.is_walled or (used_up and messages.has_due(active.id, now))
 
 
-def _willing(rows: list[tuple[Claimed, bool]], now: int) -> list[tuple[Claimed, bool]]:
+def _willing(rows: list[tuple[Claimed, bool]], now: int, found: Claim) -> list[tuple[Claimed, bool]]:
     """The rows whose people take marketing messages; those of the others fail at once."""
     refusing = suppressions.among([row.recipient for row, _ in rows])
     ids = [row.id for row, _ in rows if row.recipient in refusing]
     if ids:
-        messages.refused(ids, *SUPPRESSED, now)
-        broadcasts.finish({row.broadcast_id for row, _ in rows}, now)
+        found.refused += messages.refuse(ids, *SUPPRESSED, now)
     return [(row, known) for row, known in rows if row.recipient not in refusing]
 
 
@@ -140,7 +142,7 @@ def _rested(
     for row, known in rows:
         at = row.claimed_at + PAIR_MS if row.recipient in met else not_before.get(row.recipient, 0)
         if at > row.claimed_at:
-            messages.postponed(row.id, at)
+            messages.postpone(row.id, at)
         else:
             met.add(row.recipient)
             kept.append((row, known))

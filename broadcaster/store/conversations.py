@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from broadcaster.store import contacts, database, events
+from broadcaster.store import database
 from broadcaster.store.models import Broadcast, Channel, Contact, Conversation
 
 PREFIX = "cv_"
@@ -20,12 +20,25 @@ class SentMessage(NamedTuple):
     message_id: int
 
 
+class Assigned(NamedTuple):
+    """A conversation that a broadcast's message assigned."""
+
+    conversation_id: int
+    contact_id: int
+    broadcast: Broadcast
+    recipient: str
+    message_id: int
+
+
 def public_id(conversation_id: int) -> str:
     return f"{PREFIX}{conversation_id}"
 
 
-def note_sent(rows: Sequence[SentMessage], now: int) -> None:
-    """Each of these has a conversation from here on, assigned as its broadcast asked."""
+def note_sent(rows: Sequence[SentMessage], now: int) -> list[Assigned]:
+    """Each of these has a conversation from here on, assigned as its broadcast asked; returns those
+    that were assigned."""
+    if not rows:
+        return []
     newest = {(row.channel_id, row.recipient): row.at for row in sorted(rows, key=lambda row: row.at)}
     database.change_rows(
         "INSERT INTO conversation (contact_id, channel_id, created_at, last_sent_at)"
@@ -35,8 +48,11 @@ def note_sent(rows: Sequence[SentMessage], now: int) -> None:
         ("channel_id", "recipient", "at"),
         [(*key, at) for key, at in newest.items()],
     )
-    for broadcast in _with_action({row.broadcast_id for row in rows}) if rows else ():
-        _assign(broadcast, [row for row in rows if row.broadcast_id == broadcast.id], now)
+    return [
+        assigned
+        for broadcast in _with_action({row.broadcast_id for row in rows})
+        for assigned in _assign(broadcast, [row for row in rows if row.broadcast_id == broadcast.id], now)
+    ]
 
 
 def _with_action(broadcast_ids: set[int]) -> list[Broadcast]:
@@ -44,8 +60,8 @@ def _with_action(broadcast_ids: set[int]) -> list[Broadcast]:
     return list(Broadcast.select().where(asked))
 
 
-def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> None:
-    """Assign the conversations of these messages and tell of it, in the same transaction."""
+def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> list[Assigned]:
+    """Assign the conversations of these messages as their broadcast asks."""
     mine = (
         Conversation.select(Contact.recipient, Conversation.id, Conversation.contact_id)
         .join(Contact, on=(Contact.id == Conversation.contact_id))
@@ -55,25 +71,14 @@ def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> None:
         )
     )
     ids = {recipient: (conversation, person) for recipient, conversation, person in database.tuples(mine)}
-    assigned = {"key": broadcast.action_key, "value": broadcast.action_value}
     Conversation.update(
         assigned_key=broadcast.action_key, assigned_to=broadcast.action_value, assigned_at=now
     ).where(Conversation.id.in_([conversation for conversation, _ in ids.values()])).execute()
-    number = Channel.get_by_id(broadcast.channel_id).phone_number_id
-    told = [
-        {
-            "conversation": public_id(ids[row.recipient][0]),
-            "contact": contacts.public_id(ids[row.recipient][1]),
-            "to": row.recipient,
-            "channel": number,
-            "assignedTo": assigned,
-            "broadcast": broadcast.public_id,
-            "message": row.message_id,
-        }
+    return [
+        Assigned(*ids[row.recipient], broadcast, row.recipient, row.message_id)
         for row in rows
         if row.recipient in ids
     ]
-    events.add("conversation.assigned", told, now)
 
 
 def recent(channel_id: int, since: int, pause: int) -> dict[str, int]:

@@ -7,14 +7,15 @@ from broadcaster.domain import strict_json
 from broadcaster.store import database
 from broadcaster.store.models import Event, EventDelivery, Webhook
 
-MESSAGE_TYPES = ("message.sent", "message.delivered", "message.read", "message.failed")
-TYPES = (
-    "broadcast.started", "broadcast.paused", "broadcast.finished", *MESSAGE_TYPES, "conversation.assigned",
-    "template.updated", "channel.updated", "optout.changed",
-)  # fmt: skip
+PREFIX = "evt_"
 
 
-def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
+def public_id(event_id: int) -> str:
+    """The id callers know an event by."""
+    return f"{PREFIX}{event_id}"
+
+
+def add(type: str, documents: Sequence[Any], now: int) -> None:
     """Record one event a document, and a delivery for each webhook that asked for its type; the
     caller's transaction makes them true together with the change."""
     if not documents:
@@ -22,13 +23,13 @@ def add(type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
     _record(listening(type), type, documents, now)
 
 
-def add_for(webhook_ids: list[int], type: str, document: dict[str, Any], now: int) -> None:
+def add_for(webhook_ids: list[int], type: str, document: Any, now: int) -> None:
     """One event for these webhooks, whatever they asked for."""
     with database.transaction():
         _record(webhook_ids, type, [document], now)
 
 
-def _record(webhook_ids: list[int], type: str, documents: Sequence[dict[str, Any]], now: int) -> None:
+def _record(webhook_ids: list[int], type: str, documents: Sequence[Any], now: int) -> None:
     rows = [(type, now, strict_json.dumps(document)) for document in documents]
     database.insert_rows(Event, ("type", "created_at", "data"), rows)
     # Under the write lock the newest ids are ours.

@@ -35,9 +35,10 @@ def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
     return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
 
 
-def note_trouble(channel_id: int, trouble: str | None) -> None:
-    """What keeps the holder from sending, or None."""
-    Lease.update(trouble=trouble).where(Lease.channel_id == channel_id).execute()
+def keep(channel_id: int, owner: str, pace: float, trouble: str | None, until: int) -> bool:
+    """Keep the lease and say what keeps its holder from sending, if anything; False if another took it."""
+    query = Lease.update(expires_at=until, pace=pace, trouble=trouble)
+    return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
 
 
 def trouble(channel_id: int, now: int) -> str | None:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from peewee import Value, fn
 
 from broadcaster.domain import strict_json
+from broadcaster.domain.decide import Claimed, Decision, Failed, Lost, PutBack, Sent
 from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.store import database
 from broadcaster.store.allowance import DAY
@@ -26,19 +27,8 @@ UNDELIVERED = "UNDELIVERED"
 OPEN = ("pending", "sending", "unknown")
 STATES = ("pending", "sending", "sent", "failed", "unknown", "cancelled")
 DELIVERIES = ("sent", "delivered", "read", "failed")
+Delivery = Literal["sent", "delivered", "read", "failed"]
 _NEVER = 2**62
-
-
-class Claimed(NamedTuple):
-    """A message in our hands: enough to send it and to settle it."""
-
-    id: int
-    attempt: int
-    tries: int
-    broadcast_id: int
-    recipient: str
-    content: str
-    claimed_at: int
 
 
 class Counts(NamedTuple):
@@ -70,6 +60,22 @@ class Counts(NamedTuple):
         return self.states["sent"] - self.undelivered
 
 
+class Moved(NamedTuple):
+    """What became of a message.
+
+    `is_changed` is False where a receipt said nothing new; `has_left` if this is the first that says it was
+    handed over; `delivery` is what is new about it, None if nothing; `failure` is the receipt that told one.
+    """
+
+    id: int
+    broadcast_id: int
+    recipient: str
+    is_changed: bool = True
+    has_left: bool = False
+    delivery: Delivery | None = None
+    failure: Receipt | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A message that is about to be accepted; with an error it is born failed."""
@@ -87,7 +93,6 @@ _COLUMNS = (
     "broadcast_id", "recipient", "content", "variables", "metadata", "state", "attempt", "tries", "next_at",
     "settled_at", "error_code", "error_text",
 )  # fmt: skip
-_SETTLED = ("id", "attempt", "settled_at", "code", "text")
 
 
 def insert(broadcast_id: int, drafts: Iterable[Draft], due_at: int, now: int) -> None:
@@ -157,7 +162,7 @@ def _within(room: int | None, rows: list[list[Any]], now: int) -> list[tuple[Cla
     return kept
 
 
-def claimed(rows: Sequence[Claimed]) -> None:
+def claim(rows: Sequence[Claimed]) -> None:
     """pending -> sending."""
     moved = database.change_rows(
         "UPDATE message SET state = 'sending', attempt = v.attempt, claimed_at = v.claimed_at FROM v"
@@ -169,19 +174,19 @@ def claimed(rows: Sequence[Claimed]) -> None:
         raise RuntimeError(f"claimed {len(rows)} messages, {moved} moved: is the write lock held?")
 
 
-def refused(ids: Sequence[int], code: str, text: str, now: int) -> int:
+def refuse(ids: Sequence[int], code: str, text: str, now: int) -> list[Moved]:
     """pending -> failed, by ourselves: it never left."""
     query = Message.update(state="failed", error_code=code, error_text=text, settled_at=now)
-    return query.where(Message.id.in_(ids) & (Message.state == "pending")).execute()
+    return _ended(query.where(Message.id.in_(ids) & (Message.state == "pending")))
 
 
-def postponed(message_id: int, next_at: int) -> None:
+def postpone(message_id: int, next_at: int) -> None:
     """pending -> pending, not before a later time."""
     query = Message.update(next_at=next_at)
     query.where((Message.id == message_id) & (Message.state == "pending")).execute()
 
 
-def expired(broadcast_ids: Iterable[int], now: int) -> int:
+def expire(broadcast_ids: Iterable[int], now: int) -> int:
     """pending -> cancelled (EXPIRED), all of broadcasts whose time has run out."""
     query = Message.update(
         state="cancelled", error_code="EXPIRED", error_text="its time had run out", settled_at=now
@@ -190,14 +195,41 @@ def expired(broadcast_ids: Iterable[int], now: int) -> int:
     return query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")).execute()
 
 
-def withdrawn(people: Sequence[str], code: str, text: str, now: int) -> int:
+def withdraw(people: Sequence[str], code: str, text: str, now: int) -> int:
     """pending -> cancelled, with a code, all messages to these people."""
     query = Message.update(state="cancelled", error_code=code, error_text=text, settled_at=now)
     return query.where(Message.recipient.in_(list(people)) & (Message.state == "pending")).execute()
 
 
-def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
-    """sending | unknown -> sent; rows are (id, attempt, settled_at, wamid, sent_at)."""
+def apply(decisions: Sequence[Decision]) -> set[int]:
+    """Carry out these decisions, each guarded by state and attempt; returns the messages that moved.
+
+    Under the write lock, which the caller's transaction holds.
+    """
+    may_move = _may_move(decisions)
+    settle_sent([one for one in decisions if isinstance(one, Sent)])
+    settle_failed([one for one in decisions if isinstance(one, Failed)])
+    put_back([one for one in decisions if isinstance(one, PutBack)])
+    settle_lost([one for one in decisions if isinstance(one, Lost)])
+    return may_move
+
+
+def _may_move(decisions: Sequence[Decision]) -> set[int]:
+    """Which of these find their message in a state and attempt that they may move."""
+    query = Message.select(Message.id, Message.attempt, Message.state).where(
+        Message.id.in_([one.id for one in decisions]) & Message.state.in_(("sending", "unknown"))
+    )
+    found = {(row_id, attempt): state for row_id, attempt, state in database.tuples(query)}
+    late = (Sent, Failed)
+    return {
+        one.id
+        for one in decisions
+        if (state := found.get((one.id, one.attempt))) and (state == "sending" or isinstance(one, late))
+    }
+
+
+def settle_sent(rows: Sequence[Sent]) -> int:
+    """sending | unknown -> sent."""
     return database.change_rows(
         # What a receipt that was faster said of its delivery stands.
         "UPDATE message SET state = 'sent', settled_at = v.settled_at, wamid = v.wamid,"
@@ -206,80 +238,74 @@ def sent(rows: Sequence[tuple[int, int, int, str, int]]) -> int:
         " error_text = CASE WHEN message.delivery = 'failed' THEN message.error_text END FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt"
         " AND message.state IN ('sending', 'unknown')",
-        ("id", "attempt", "settled_at", "wamid", "sent_at"),
+        Sent._fields,
         rows,
     )
 
 
-def failed(rows: Sequence[tuple[int, int, int, str | None, str | None]]) -> int:
-    """sending | unknown -> failed, the final answer or the last try.
-
-    Rows are (id, attempt, settled_at, code, text).
-    """
+def settle_failed(rows: Sequence[Failed]) -> int:
+    """sending | unknown -> failed."""
     return database.change_rows(
         "UPDATE message SET state = 'failed', settled_at = v.settled_at, error_code = v.code,"
         " error_text = v.text, tries = message.tries + 1 FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt"
         " AND message.state IN ('sending', 'unknown')",
-        _SETTLED,
+        Failed._fields,
         rows,
     )
 
 
-def put_back(rows: Sequence[tuple[int, int, int, str | None, str | None, int, int]]) -> int:
-    """sending -> pending, certainly refused; -> cancelled where the broadcast was stopped meanwhile.
-
-    Rows are (id, attempt, settled_at, code, text, next_at, tries used up).
-    """
+def put_back(rows: Sequence[PutBack]) -> int:
+    """sending -> pending; -> cancelled where the broadcast was stopped meanwhile."""
     return database.change_rows(
         "UPDATE message SET state = CASE WHEN EXISTS (SELECT 1 FROM broadcast"
         " WHERE broadcast.id = message.broadcast_id AND broadcast.stopped_at IS NOT NULL)"
         " THEN 'cancelled' ELSE 'pending' END,"
         " settled_at = v.settled_at, error_code = v.code, error_text = v.text, delivery = NULL,"
-        " next_at = v.next_at, tries = message.tries + v.cost FROM v"
+        " next_at = v.next_at, tries = message.tries + v.tries FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt AND message.state = 'sending'",
-        (*_SETTLED, "next_at", "cost"),
+        PutBack._fields,
         rows,
     )
 
 
-def lost(rows: Sequence[tuple[int, int, int, str | None, str | None]]) -> int:
-    """sending -> unknown, it may have left; -> failed where a receipt that was faster said so.
-
-    Rows are (id, attempt, settled_at, code, text).
-    """
+def settle_lost(rows: Sequence[Lost]) -> int:
+    """sending -> unknown; -> failed where a receipt that was faster said so."""
     return database.change_rows(
         "UPDATE message SET settled_at = v.settled_at,"
         " state = CASE WHEN message.delivery = 'failed' THEN 'failed' ELSE 'unknown' END,"
         " error_code = CASE WHEN message.delivery = 'failed' THEN message.error_code ELSE v.code END,"
         " error_text = CASE WHEN message.delivery = 'failed' THEN message.error_text ELSE v.text END FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt AND message.state = 'sending'",
-        _SETTLED,
+        Lost._fields,
         rows,
     )
 
 
-def lost_by_the_dead(channel_id: int, now: int) -> int:
+def lose_abandoned(channel_id: int, now: int) -> list[Moved]:
     """sending -> unknown, for all the channel's messages a former lease holder left behind."""
     mine = Broadcast.select(Broadcast.id).where(
         (Broadcast.channel_id == channel_id) & Broadcast.finished_at.is_null()
     )
-    left_behind = Message.select(Message.id, Message.attempt).where(
-        Message.broadcast_id.in_(mine) & (Message.state == "sending")
+    columns = (Message.id, Message.attempt, Message.broadcast_id, Message.recipient, Message.delivery)
+    found = database.tuples(
+        Message.select(*columns).where(Message.broadcast_id.in_(mine) & (Message.state == "sending"))
     )
-    rows = [
-        (row_id, attempt, now, "INTERRUPTED", "the server ended while sending")
-        for row_id, attempt in database.tuples(left_behind)
-    ]
-    return lost(rows)
+    settle_lost(
+        [
+            Lost(row_id, attempt, now, "INTERRUPTED", "the server ended while sending")
+            for row_id, attempt, *_ in found
+        ]
+    )
+    return [Moved(row_id, broadcast_id, recipient) for row_id, _, broadcast_id, recipient, _ in found]
 
 
-def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
+def close_unknown(window: int, hard_limit: int, now: int) -> list[Moved]:
     """unknown -> failed (OUTCOME_UNKNOWN), or -> pending again, once, where the broadcast asks for it.
 
     After `window` milliseconds without a receipt although receipts for later messages of the channel
     came, or none ever comes to this installation; after `hard_limit` in any case. Broadcasts that
-    hold keep theirs until they are stopped. Returns the broadcasts concerned.
+    hold keep theirs until they are stopped. Returns the messages concerned.
     """
     late = (Message.state == "unknown") & (Message.claimed_at < now - window)
     query = (
@@ -289,22 +315,24 @@ def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
     )
     rows = database.tuples(query)
     heard = _last_heard({row_id for row_id, *_ in rows}, now - hard_limit - window)
-    concerned = []
+    concerned: list[Moved] = []
     for broadcast_id, policy, is_stopped in rows:
         before = min(now - window, max(now - hard_limit, heard[broadcast_id]))
         which = late & (Message.broadcast_id == broadcast_id) & (Message.claimed_at < before)
-        again = _sent_again(which & ~Message.resent, now) if policy == "resend" and not is_stopped else 0
-        if again + _given_up(which, now):
-            concerned.append(broadcast_id)
+        if policy == "resend" and not is_stopped:
+            concerned += _send_again(which & ~Message.resent, now)
+        concerned += _give_up(which, now)
     return concerned
 
 
-def _sent_again(which: Any, now: int) -> int:
+def _send_again(which: Any, now: int) -> list[Moved]:
     """unknown -> pending, marked as a possible duplicate."""
-    return Message.update(state="pending", resent=True, next_at=now, settled_at=now).where(which).execute()
+    query = Message.update(state="pending", resent=True, next_at=now, settled_at=now).where(which)
+    columns = (Message.id, Message.broadcast_id, Message.recipient)
+    return [Moved(*row) for row in database.tuples(query.returning(*columns))]
 
 
-def _given_up(which: Any, now: int) -> int:
+def _give_up(which: Any, now: int) -> list[Moved]:
     """unknown -> failed (OUTCOME_UNKNOWN)."""
     query = Message.update(
         state="failed",
@@ -312,7 +340,16 @@ def _given_up(which: Any, now: int) -> int:
         error_text="no answer and no receipt came; it may have been delivered",
         settled_at=now,
     )
-    return query.where(which).execute()
+    return _ended(query.where(which))
+
+
+def _ended(query: Any) -> list[Moved]:
+    """Carry out a move to `failed`; returns the messages that moved."""
+    columns = (Message.id, Message.broadcast_id, Message.recipient)
+    return [
+        Moved(row_id, broadcast_id, recipient, delivery="failed")
+        for row_id, broadcast_id, recipient in database.tuples(query.returning(*columns))
+    ]
 
 
 def _last_heard(broadcast_ids: set[int], since: int) -> dict[int, int]:
@@ -342,19 +379,6 @@ class Matched(NamedTuple):
     receipt: Receipt
 
 
-class Moved(NamedTuple):
-    """A message that receipts changed; `has_left` if they are the first to say that it was handed over.
-
-    `delivery` is what is new about it, None if nothing.
-    """
-
-    id: int
-    broadcast_id: int
-    recipient: str
-    has_left: bool
-    delivery: str | None
-
-
 _RECEIVED = (
     "state", "delivery", "wamid", "sent_at", "delivered_at", "read_at", "undelivered_at", "error_code",
     "error_text",
@@ -371,7 +395,7 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
         by_message.setdefault(message_id, []).append((receipt, attempt))
     moved: list[Moved] = []
     changed: list[tuple[Any, ...]] = []
-    for row in _rows(list(by_message)):
+    for row in rows(list(by_message)):
         # A later attempt than ours is one that a database restored from a backup has forgotten.
         news = [(receipt, min(attempt, row.attempt)) for receipt, attempt in by_message[row.id]]
         before = Standing(**{name: getattr(row, name) for name in (*_RECEIVED, "attempt")})
@@ -381,9 +405,17 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
             settled_at = row.settled_at if after.state == before.state else now
             pricing = next((strict_json.dumps(r.pricing) for r, _ in news if r.pricing), row.pricing)
             changed.append((row.id, row.attempt, settled_at, pricing, *values))
-            has_left = after.state == "sent" != before.state
-            news_of = after.delivery if after.delivery != before.delivery else None
-            moved.append(Moved(row.id, row.broadcast_id, row.recipient, has_left, news_of))
+        moved.append(
+            Moved(
+                row.id,
+                row.broadcast_id,
+                row.recipient,
+                is_changed=after != before,
+                has_left=after.state == "sent" != before.state,
+                delivery=cast(Delivery, after.delivery) if after.delivery != before.delivery else None,
+                failure=next((receipt for receipt, _ in news if receipt.status == "failed"), None),
+            )
+        )
     names = ("settled_at", "pricing", *_RECEIVED)
     database.change_rows(
         f"UPDATE message SET {', '.join(f'{name} = v.{name}' for name in names)} FROM v"
@@ -394,7 +426,8 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
     return moved
 
 
-def _rows(ids: Sequence[int]) -> list[Message]:
+def rows(ids: Sequence[int]) -> list[Message]:
+    """These messages, in no order."""
     return [row for part in database.parts(ids, 1000) for row in Message.select().where(Message.id.in_(part))]
 
 
@@ -402,12 +435,6 @@ def stop(broadcast_id: int, now: int) -> int:
     """pending -> cancelled, all of a broadcast."""
     query = Message.update(state="cancelled", settled_at=now)
     return query.where((Message.broadcast_id == broadcast_id) & (Message.state == "pending")).execute()
-
-
-def in_flight(ids: Sequence[int]) -> set[int]:
-    """Which of these have not been settled as sent."""
-    query = Message.select(Message.id).where(Message.id.in_(ids) & Message.state.in_(("sending", "unknown")))
-    return {row_id for (row_id,) in database.tuples(query)}
 
 
 def counts(broadcast_ids: Iterable[int]) -> dict[int, Counts]:

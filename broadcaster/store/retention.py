@@ -5,7 +5,7 @@ from typing import Any
 
 from peewee import fn
 
-from broadcaster.store import broadcasts, database, messages
+from broadcaster.store import database, messages
 from broadcaster.store.models import (
     Broadcast,
     Callback,
@@ -72,15 +72,11 @@ def forget_reached(before: int) -> int:
         return Reached.delete().where(Reached.at < before).execute()
 
 
-def cancel(names: Sequence[str], now: int) -> int:
-    """pending -> cancelled (ERASED), all messages to a person; returns how many."""
-    ids = {
-        row_id for (row_id,) in database.tuples(_to(names, Message.broadcast_id, Message.state == "pending"))
-    }
-    with database.transaction():
-        count = messages.withdrawn(names, ERASED, "the person was erased", now)
-        broadcasts.finish(ids, now)
-    return count
+def cancel(names: Sequence[str], now: int) -> tuple[int, set[int]]:
+    """pending -> cancelled (ERASED), all messages to a person; returns how many, and of which broadcasts."""
+    query = _to(names, Message.broadcast_id, Message.state == "pending")
+    ids = {row_id for (row_id,) in database.tuples(query)}
+    return messages.withdraw(names, ERASED, "the person was erased", now), ids
 
 
 def erase(names: Sequence[str]) -> dict[str, int]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from broadcaster.store import contacts, database, events
+from broadcaster.store import contacts, database
 from broadcaster.store.models import Suppression
 
 _AT_ONCE = 5000
 
 
 def add(people: Iterable[str], reason: str, source: str, now: int) -> list[str]:
-    """Suppress these and whatever else we call them, and tell of it; returns those who were not before."""
+    """Suppress these and whatever else we call them; returns those who were not before."""
     names = list(dict.fromkeys(name for person in people for name in contacts.also_known_as(person)))
     new = sorted(set(names) - among(names))
     rows = [(name, reason, source, now) for name in new]
@@ -19,21 +19,14 @@ def add(people: Iterable[str], reason: str, source: str, now: int) -> list[str]:
         rows,
         "ON CONFLICT (recipient) DO NOTHING",
     )
-    _tell(new, True, reason, now)
     return new
 
 
-def _tell(people: list[str], suppressed: bool, reason: str, now: int) -> None:
-    told = [{"to": person, "suppressed": suppressed, "reason": reason} for person in people]
-    events.add("optout.changed", told, now)
-
-
-def remove(people: Iterable[str], reason: str, now: int) -> list[str]:
-    """Lift it for these and whatever else we call them, and tell of it; returns those for whom it stood."""
+def remove(people: Iterable[str]) -> list[str]:
+    """Lift it for these and whatever else we call them; returns those for whom it stood."""
     names = [name for person in people for name in contacts.also_known_as(person)]
     lifted = sorted(among(names))
     Suppression.delete().where(Suppression.recipient.in_(lifted)).execute()
-    _tell(lifted, False, reason, now)
     return lifted
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 from broadcaster.store import database
@@ -45,7 +46,14 @@ class Writer:
         self._thread.join()
 
     def submit(self, job: Callable[..., Any], *args: Any) -> "Future[Any]":
-        """The job's result, once it is durable; or what it raised, with nothing written."""
+        """The job's result, once it is durable; or what it raised, with nothing written.
+
+        The job is a function of a module that takes and returns values: it runs on the writer's thread,
+        and again, alone, when another job of its commit fails. Raises TypeError for a bound method, which
+        would bring an object of another thread along.
+        """
+        if isinstance(job, MethodType):
+            raise TypeError(f"a job is a function of a module, not the method {job.__qualname__}")
         future: Future[Any] = Future()
         self._jobs.put(_Job(future, lambda: job(*args)))
         return future

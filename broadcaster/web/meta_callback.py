@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from functools import partial
 
 import falcon
@@ -30,7 +31,7 @@ class Callbacks:
     def __init__(self, context: requests.Context):
         self._settings = context.settings
         self._gather = context.gather
-        self._take = partial(_take, context)
+        self._take = partial(_take, context.settings.stop_words)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Meta asks whether this is the endpoint somebody configured."""
@@ -49,22 +50,22 @@ class Callbacks:
         raw = request.bounded_stream.read(LARGEST + 1)
         self._check(raw, request.get_header("X-Hub-Signature-256"))
         document = _document(raw)
-        letter = meta_events.Letter(raw.decode(), payloads.read(document))
+        received = meta_events.ReceivedCallback(raw.decode(), payloads.read(document))
         with metrics.timed_callback():
-            self._store(letter)
+            self._store(received)
         response.status = 200
         response.content_type = "text/plain"
         response.text = "ok"
 
-    def _store(self, letter: meta_events.Letter) -> None:
+    def _store(self, received: meta_events.ReceivedCallback) -> None:
         try:
-            self._gather(self._take, letter)
+            self._gather(self._take, received)
         except Exception as error:
             if database.is_trouble(error):
                 raise
             # Meta would send it again for days: keep it, and replay it once the fault is mended.
             logger.exception("a callback was kept but not understood")
-            self._gather(_keep, letter)
+            self._gather(_keep, received)
 
     def _check(self, raw: bytes, signature: str | None) -> None:
         """Raises Unauthorized unless one of our secrets made the signature over these very bytes."""
@@ -87,9 +88,9 @@ def _document(raw: bytes) -> object:
     return document
 
 
-def _keep(letters: list[meta_events.Letter]) -> None:
-    meta_events.keep(letters, epoch_ms())
+def _keep(received: list[meta_events.ReceivedCallback]) -> None:
+    meta_events.keep(received, epoch_ms())
 
 
-def _take(context: requests.Context, letters: list[meta_events.Letter]) -> None:
-    meta_events.take(letters, context.settings, epoch_ms())
+def _take(stop_words: Sequence[str], received: list[meta_events.ReceivedCallback]) -> None:
+    meta_events.take(received, stop_words, epoch_ms())

@@ -1,12 +1,8 @@
 """The processes: web, worker, and both in one; starting, and stopping without losing anything."""
 
-import gc
 import json
-import os
 import resource
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,26 +16,17 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from broadcaster import log
-from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
-from broadcaster.services import channel_setup, upkeep
-from broadcaster.services.start_up import open_installation
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.web import requests
 from broadcaster.web.app import make_app
-from broadcaster.worker import presence
-from broadcaster.worker.schedule import HueyConsumer, Schedule
-from broadcaster.worker.sender import Sender
-from broadcaster.worker.webhook_delivery import WebhookDelivery
+from broadcaster.worker.schedule import Schedule
 
-STOP_SECONDS = 33
-"""A stop ends within 35 s: the longest answer is waited for, and a little is left to write it down."""
 _WEB_THREADS = 64
 """More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
 _LARGEST_UPLOAD = 32 * 1024 * 1024
-_OPEN_FILES = 65_536
 REQUEST_SECONDS = 30
 """From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
 timer, so that a hundred clients sending one a second would hold their sockets for ever."""
@@ -48,132 +35,6 @@ _MOST_CONNECTIONS = 2000
 _ACCEPTED_AT_ONCE = 100
 
 logger = log.get(__name__)
-
-
-def run(settings: Settings, web: bool = True, worker: bool = True) -> None:
-    """Run the halves asked for until SIGTERM or SIGINT; raises Misconfigured if they cannot start."""
-    with presence.running(settings.data_dir):
-        _run(settings, web, worker)
-
-
-def _purge(settings: Settings) -> None:
-    purged = upkeep.purge(settings.retention_days, epoch_ms())
-    logger.info("purged", **purged)
-
-
-def _run(settings: Settings, web: bool, worker: bool) -> None:
-    stopping = threading.Event()
-    opened, vault = open_installation(settings)
-    raise_open_files()
-    # In one process all writing goes through one thread: two would queue for SQLite's lock by sleeping.
-    writer = Writer()
-    sender = Sender(settings, vault, writer) if worker else None
-    courier = WebhookDelivery(settings, vault) if worker else None
-    schedule = _working_schedule(settings, opened, vault, sender) if sender else Schedule(opened)
-    server = Server(settings, schedule, vault, writer) if web else None
-    clock = HueyConsumer(schedule) if worker else None
-
-    _stop_on_signals(stopping, server)
-
-    def healthy() -> bool:
-        return not stopping.is_set() and (sender is None or sender.alive)
-
-    _calm_the_collector()
-    writer.start()
-    if sender:
-        sender.start()
-    try:
-        if courier:
-            courier.start()
-        if clock:
-            clock.start()
-            logger.info("worker ready")
-        if server:
-            logger.info("web ready", url=server.url)
-        notify("READY=1")
-        if server:
-            server.serve_while(healthy)
-        while healthy():
-            stopping.wait(1)
-    finally:
-        _stop(server, sender, clock, courier)
-        writer.stop()
-    if sender and sender.failure:
-        raise Misconfigured("the sender ended unexpectedly; the log says why")
-    logger.info("stopped")
-
-
-def _stop_on_signals(stopping: threading.Event, server: "Server | None") -> None:
-    def stop(*_: Any) -> None:
-        stopping.set()
-        if server:
-            server.pull_trigger()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
-def _working_schedule(settings: Settings, opened: Any, vault: Vault, sender: Sender) -> Schedule:
-    """The schedule that is heard here, and the chores that run here."""
-    return Schedule(
-        opened,
-        sender.wake,
-        lambda: channel_setup.refresh_all(settings, vault, epoch_ms()),
-        lambda: _purge(settings),
-    )
-
-
-def _stop(
-    server: "Server | None",
-    sender: Sender | None,
-    clock: HueyConsumer | None,
-    courier: WebhookDelivery | None,
-) -> None:
-    logger.info("stopping")
-    notify("STOPPING=1")
-    deadline = time.monotonic() + STOP_SECONDS
-    if sender:
-        sender.begin_stop()
-    draining = threading.Thread(target=server.drain, args=(deadline,), daemon=True) if server else None
-    if draining:
-        draining.start()
-    if clock:
-        clock.stop()
-    if courier:
-        courier.stop(5)
-    if sender and not sender.stop(max(0.0, deadline - time.monotonic())):
-        logger.warning("messages in flight were given up, the next start makes them unknown")
-    if draining:
-        draining.join(max(0.0, deadline - time.monotonic()))
-
-
-def notify(state: str) -> None:
-    """Tell systemd (sd_notify), where it started us and listens."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
-            # An @ stands for the zero byte of Linux's abstract names.
-            speaker.connect("\0" + address[1:] if address.startswith("@") else address)
-            speaker.sendall(state.encode())
-    except OSError as error:
-        logger.warning("systemd was not told", state=state, reason=error.strerror)
-
-
-def _calm_the_collector() -> None:
-    """Thousands of short-lived tasks a second make the default thresholds cost a sixth of the CPU, and
-    a request of 5,000 recipients is all gone when it is answered."""
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
-
-
-def raise_open_files() -> None:
-    """Allow as many connections as a full pool and many idle clients need."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _ProblemTask(ErrorTask):

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from broadcaster.errors import Misconfigured
 
+_FOLDER = "workers"
+
 
 class Presence:
     """This worker's name and its lock, held until the process ends or `leave` is called."""
 
     def __init__(self, data_dir: Path):
-        self._folder = data_dir / "workers"
+        self._folder = data_dir / _FOLDER
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.id = uuid.uuid4().hex
         self._path = self._folder / self.id
@@ -30,11 +32,8 @@ class Presence:
         os.close(self._descriptor)
 
     def dead(self, workers: Iterable[str]) -> list[str]:
-        """Those of the named workers that certainly ran here and are gone.
-
-        A name without a file here may be another host's: nothing is said of it.
-        """
-        return [name for name in workers if name != self.id and self._is_dead(name)]
+        """Those of the named workers that certainly ran here and are gone."""
+        return dead(self._folder.parent, workers, self.id)
 
     def tidy(self, keep: Iterable[str]) -> None:
         """Remove the files of dead workers that no lease names any more."""
@@ -42,18 +41,27 @@ class Presence:
         for name in set(self.dead(names)) - set(keep):
             (self._folder / name).unlink(missing_ok=True)
 
-    def _is_dead(self, name: str) -> bool:
-        try:
-            descriptor = os.open(self._folder / name, os.O_RDWR)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+
+def dead(data_dir: Path, workers: Iterable[str], own: str) -> list[str]:
+    """Those of the named workers, `own` left out, that certainly ran here and are gone.
+
+    A name without a file here may be another host's: nothing is said of it.
+    """
+    return [name for name in workers if name != own and _is_dead(data_dir / _FOLDER / name)]
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 @contextmanager

@@ -124,9 +124,3 @@ def test_nothing_leaves_during_a_hold() -> None:
 def test_what_leaves_at_once_is_at_most_a_fortieth_of_a_second(pace: float) -> None:
     left = leave_as_fast_as_allowed(pace, 3, 1.0)
     assert max(left.count(moment) for moment in set(left)) <= pace / 40
-
-
-def test_backoff_grows_and_jitters() -> None:
-    assert [pacing.backoff(n, 0.5) for n in (1, 2, 3, 4)] == [1000, 5000, 25_000, 125_000]
-    assert pacing.backoff(1, 0) == 750
-    assert [pacing.pair_backoff(n) for n in (0, 1, 2, 3)] == [1000, 4000, 16_000, 64_000]

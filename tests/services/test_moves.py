@@ -126,7 +126,7 @@ def test_a_replay_does_not_undo_what_was_decided_since(client: Client) -> None:
     hear(client, callback(field="user_preferences", user_preferences=[preference]))
     client.post("/v1/suppressions", {"to": ["+905554440000"]})
     with database.transaction():
-        assert meta_events.replay(client.settings, 0, NOW) == 1
+        assert meta_events.replay(client.settings.stop_words, 0, NOW) == 1
     assert Suppression.select().count() == 1
 
 
@@ -222,7 +222,9 @@ COUPON = [
 def hear(client: Client, document: dict[str, Any]) -> None:
     with database.transaction():
         meta_events.take(
-            [meta_events.Letter(json.dumps(document), payloads.read(document))], client.settings, NOW
+            [meta_events.ReceivedCallback(json.dumps(document), payloads.read(document))],
+            client.settings.stop_words,
+            NOW,
         )
 
 
@@ -328,9 +330,11 @@ def test_replaying_callbacks_changes_nothing_more(client: Client) -> None:
     document = callback(status)
     with database.transaction():
         meta_events.take(
-            [meta_events.Letter(json.dumps(document), payloads.read(document))], client.settings, NOW
+            [meta_events.ReceivedCallback(json.dumps(document), payloads.read(document))],
+            client.settings.stop_words,
+            NOW,
         )
     Message.update(delivery=None, delivered_at=None).execute()
     with database.transaction():
-        assert meta_events.replay(client.settings, NOW - 1, NOW) == 1
+        assert meta_events.replay(client.settings.stop_words, NOW - 1, NOW) == 1
     assert client.get(f"/v1/broadcasts/{public_id}").json["delivery"]["delivered"] == 1

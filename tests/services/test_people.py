@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from broadcaster.domain import strict_json, timestamps
+from broadcaster.settlement import event_documents
 from broadcaster.store import conversations, database
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.models import Broadcast, Contact, Conversation, Event, Message
@@ -23,7 +24,7 @@ def leave(channel_id: int, *recipients: str, broadcast_id: int = 1, at: int = NO
     """As the sender does once Meta took messages over."""
     rows = [SentMessage(channel_id, to, at, broadcast_id, i) for i, to in enumerate(recipients, 1)]
     with database.transaction():
-        conversations.note_sent(rows, at)
+        event_documents.tell_assigned(conversations.note_sent(rows, at), at)
 
 
 def test_every_new_number_becomes_a_contact_once(client: Client) -> None:

@@ -12,7 +12,8 @@ from broadcaster.config import Settings
 from broadcaster.errors import Invalid, Misconfigured
 from broadcaster.meta import payloads
 from broadcaster.services import upkeep
-from broadcaster.store import contacts, database, events, suppressions
+from broadcaster.settlement import opt_outs
+from broadcaster.store import contacts, database, events
 from broadcaster.store.messages import Matched, receive
 from broadcaster.store.models import (
     Broadcast,
@@ -104,7 +105,7 @@ def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Clie
         for number in ("905554440000", "905554440001"):
             Callback.create(received_at=NOW, body=json.dumps({"from": number}))
             events.add("optout.changed", [{"to": f"+{number}"}], NOW)
-        suppressions.add([ANA], "asked", "api", NOW)
+        opt_outs.suppress([ANA], "asked", "api", NOW)
         Reached.create(portfolio="77", recipient=ANA, at=NOW)
         contacts.note_wa_ids([("+905554440001", "+905554449999")])
     totals = [row[2]["total"] for row in counters(client)]

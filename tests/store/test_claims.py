@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from broadcaster.domain.decide import Failed, Sent
+from broadcaster.domain.retries import PAIR_MS
+from broadcaster.settlement import lifecycle
 from broadcaster.store import (
     allowance,
     broadcasts,
@@ -13,7 +16,7 @@ from broadcaster.store import (
     messages,
     suppressions,
 )
-from broadcaster.store.claims import PAIR_MS, Terms
+from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Event, Message, Reached
 from tests.conftest import NOW, add_channel
@@ -70,7 +73,7 @@ def facts(row: Any, **more: Any) -> dict[str, Any]:
 def test_what_was_refused_gives_its_place_back(channel_row: Any) -> None:
     accepted(channel_row, 2)
     found = take(channel_row, room=2)
-    messages.failed([mark(found.messages[0], "131026", "no")])
+    messages.settle_failed([Failed(*mark(found.messages[0], "131026", "no"))])
     allowance.not_reached([("77", row.recipient, row.claimed_at) for row in found.messages[:1]])
     assert [row.recipient for row in Reached.select()] == ["+905554440001"]
     allowance.reached([("77", "+905554440001", NOW + 5)])
@@ -119,7 +122,7 @@ def test_meta_may_call_a_person_otherwise(channel_row: Any) -> None:
     contacts.note_wa_ids([("+5511999998888", "+551199998888")])
     assert suppressions.add(["+551199998888"], "x", "test", NOW) == ["+551199998888", "+5511999998888"]
     assert suppressions.among(["+5511999998888"]) == {"+5511999998888"}
-    assert len(suppressions.remove(["+551199998888"], "asked", NOW)) == 2
+    assert len(suppressions.remove(["+551199998888"])) == 2
 
 
 def test_a_paused_channel_sends_nothing_and_wakes_nobody(channel_row: Any) -> None:
@@ -137,23 +140,24 @@ def test_what_has_expired_is_cancelled(channel_row: Any) -> None:
     made = accepted(channel_row, 3, expire_at=NOW + 100)
     first = take(channel_row, limit=1)
     assert take(channel_row, now=NOW + 100).messages == []
-    assert broadcasts.expire(NOW + 99) == []
-    assert broadcasts.expire(NOW + 100) == [made.id]
+    assert lifecycle.expire(NOW + 99) == []
+    assert lifecycle.expire(NOW + 100) == [made.id]
     assert states(made) == {"sending": 1, "cancelled": 2}
     assert {row.error_code for row in Message.select() if row.state == "cancelled"} == {"EXPIRED"}
-    messages.sent([mark(first.messages[0], "wamid.1", NOW)])
-    broadcasts.finish([made.id], NOW + 200)
+    messages.settle_sent([Sent(*mark(first.messages[0], "wamid.1", NOW))])
+    lifecycle.finish([made.id], NOW + 200)
     assert Broadcast.get().finished_at == NOW + 200
 
 
 def test_a_start_a_pause_and_an_end_are_told(channel_row: Any) -> None:
     made = accepted(channel_row, 1)
     found = take(channel_row)
-    broadcasts.pause(made.id, "paused", None, NOW)
+    lifecycle.tell_started(found.started, NOW)
+    lifecycle.pause(made.id, "paused", None, NOW)
     broadcasts.resume(made.id)
-    messages.sent([mark(found.messages[0], "wamid.1", NOW)])
-    broadcasts.finish([made.id], NOW)
-    broadcasts.finish([made.id], NOW)
+    messages.settle_sent([Sent(*mark(found.messages[0], "wamid.1", NOW))])
+    lifecycle.finish([made.id], NOW)
+    lifecycle.finish([made.id], NOW)
     told = [row.type for row in Event.select().order_by(Event.id)]
     assert told == ["broadcast.started", "broadcast.paused", "broadcast.finished"]
 
@@ -163,16 +167,17 @@ def test_what_stays_unknown_is_sent_again_once_and_not_after_a_stop(channel_row:
     with database.transaction():
         Message.update(state="unknown", attempt=1, claimed_at=NOW).execute()
         Message.update(resent=True).where(Message.id == 2).execute()
-        assert messages.close_unknown(1000, DAY, NOW + 2000) == [made.id]
+        moved = messages.close_unknown(1000, DAY, NOW + 2000)
+        assert {one.broadcast_id for one in moved} == {made.id}
         assert [row.state for row in Message.select().order_by(Message.id)] == [
             "pending",
             "failed",
             "pending",
         ]
         Message.update(state="unknown").where(Message.id == 1).execute()
-        broadcasts.stop(made.id, NOW + 3000)
+        lifecycle.stop(made.id, NOW + 3000)
         messages.close_unknown(1000, DAY, NOW + 9000)
-        broadcasts.finish([made.id], NOW + 9000)
+        lifecycle.finish([made.id], NOW + 9000)
     assert {row.state for row in Message.select()} == {"failed", "cancelled"}
     assert Broadcast.get().finished_at is not None
 

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from broadcaster.domain import receipts
+from broadcaster.domain.decide import Sent
 from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import read
+from broadcaster.settlement import outcomes
 from broadcaster.store import callbacks, database, installation, messages
-from broadcaster.store.callbacks import ReceivedCallback
 from broadcaster.store.models import Broadcast, Callback, EarlyReceipt, Event, Message
 from tests.conftest import NOW
 from tests.store.test_state_machine import (
@@ -45,7 +46,8 @@ def callback(*statuses: dict[str, Any], field: str = "messages", **value: Any) -
 
 def receive(*statuses: dict[str, Any], now: int = NOW) -> None:
     with database.transaction():
-        callbacks.record([ReceivedCallback("{}", read(callback(*statuses)).receipts)], now)
+        callbacks.keep(["{}"], now)
+        outcomes.receive(read(callback(*statuses)).receipts, now)
 
 
 def tag_of(claimed: Any) -> str:
@@ -157,7 +159,7 @@ def test_a_receipt_before_the_answer_stands(channel_row: Any) -> None:
     receive(status("read", "wamid.1", tag_of(first)), status("failed", "wamid.2", tag_of(second)))
     assert states(made) == {"sent": 1, "sending": 1}
     assert settle_sent(first) == 0
-    messages.sent([mark(second, "wamid.2", NOW)])
+    messages.settle_sent([Sent(*mark(second, "wamid.2", NOW))])
     assert states(made) == {"sent": 2}
     rows = list(Message.select().order_by(Message.id))
     assert [(r.delivery, r.error_code) for r in rows] == [("read", None), ("failed", "131026")]
@@ -177,9 +179,9 @@ def test_a_receipt_by_metas_id_alone_may_come_before_we_know_the_id(channel_row:
     claimed = claim(channel_row)[0]
     receive(status("delivered", "wamid.early"))
     assert EarlyReceipt.select().count() == 1
-    messages.sent([mark(claimed, "wamid.early", NOW)])
+    messages.settle_sent([Sent(*mark(claimed, "wamid.early", NOW))])
     with database.transaction():
-        callbacks.catch_up(["wamid.early"], NOW)
+        outcomes.receive(callbacks.take_early(["wamid.early"]), NOW)
     assert (row().delivery, EarlyReceipt.select().count()) == ("delivered", 0)
     receive(status("read", "wamid.early"))
     assert row().delivery == "read"
@@ -234,7 +236,7 @@ def test_a_thousand_in_one_callback_shuffled(channel_row: Any) -> None:
     made = accepted(channel_row, 250)
     claimed = claim(channel_row, 300)
     for one in claimed:
-        messages.sent([mark(one, f"wamid.{one.id}", NOW)])
+        messages.settle_sent([Sent(*mark(one, f"wamid.{one.id}", NOW))])
     ends = {one.id: ("read", "delivered", "failed", "sent")[one.id % 4] for one in claimed}
     below = {"read": ["sent", "delivered", "read"], "delivered": ["sent", "delivered"]}
     news = [

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from peewee import IntegrityError
 
+from broadcaster.domain.decide import Failed, Lost, PutBack, Sent
+from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import allowance, broadcasts, claims, database, leases, messages
 from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
@@ -96,19 +98,19 @@ def test_single_claims_take_turns(channel_row: Any) -> None:
 
 
 def settle_sent(c: Any) -> int:
-    return messages.sent([mark(c, "wamid.1", NOW)])
+    return messages.settle_sent([Sent(*mark(c, "wamid.1", NOW))])
 
 
 def settle_failed(c: Any) -> int:
-    return messages.failed([mark(c, "131026", "no")])
+    return messages.settle_failed([Failed(*mark(c, "131026", "no"))])
 
 
 def settle_lost(c: Any) -> int:
-    return messages.lost([mark(c, "NO_ANSWER", "")])
+    return messages.settle_lost([Lost(*mark(c, "NO_ANSWER", ""))])
 
 
 def settle_put_back(c: Any) -> int:
-    return messages.put_back([mark(c, "131000", "", NOW + 1000, 1)])
+    return messages.put_back([PutBack(*mark(c, "131000", "", NOW + 1000, 1))])
 
 
 SETTLES: list[tuple[Callable[[Any], int], str, set[str]]] = [
@@ -146,7 +148,7 @@ def test_an_answer_of_an_earlier_attempt_changes_nothing(channel_row: Any) -> No
 def test_what_is_put_back_after_a_stop_is_cancelled(channel_row: Any) -> None:
     row = accepted(channel_row, 2)
     claimed = claim(channel_row)
-    broadcasts.stop(row.id, NOW)
+    lifecycle.stop(row.id, NOW)
     settle_put_back(claimed[0])
     assert states(row) == {"sending": 1, "cancelled": 1}
 
@@ -164,7 +166,7 @@ def test_a_dead_workers_messages_become_unknown(channel_row: Any) -> None:
     row, elsewhere = accepted(channel_row, 3), accepted(other, 2, number=2)
     claim(channel_row, 2)
     claim(other, 2)
-    assert messages.lost_by_the_dead(channel_row.id, NOW) == 2
+    assert outcomes.lose_abandoned(channel_row.id, NOW) == 2
     assert states(row) == {"unknown": 2, "pending": 1}
     assert states(elsewhere) == {"sending": 2}
 
@@ -173,7 +175,7 @@ def test_unknown_is_closed_when_its_window_has_passed(channel_row: Any) -> None:
     row = accepted(channel_row, 1)
     settle_lost(claim(channel_row)[0])
     assert messages.close_unknown(5, 100, NOW + 5) == []
-    assert messages.close_unknown(5, 100, NOW + 6) == [row.id]
+    assert [one.broadcast_id for one in messages.close_unknown(5, 100, NOW + 6)] == [row.id]
     assert states(row) == {"failed": 1}
     assert Message.get().error_code == "OUTCOME_UNKNOWN"
 
@@ -194,12 +196,14 @@ def test_a_broadcast_is_not_finished_before_its_last_message(channel_row: Any, s
 def test_a_stop_counts_what_it_found_and_a_second_changes_nothing(channel_row: Any) -> None:
     row = accepted(channel_row, 5)
     claimed = claim(channel_row, 2)
-    first = broadcasts.stop(row.id, NOW + 1)
+    lifecycle.stop(row.id, NOW + 1)
+    first = Broadcast.get_by_id(row.id)
     assert (first.stopped_cancelled, first.stopped_in_flight, first.finished_at) == (3, 2, None)
     settle_sent(claimed[0])
     settle_failed(claimed[1])
-    broadcasts.finish([row.id], NOW + 2)
-    second = broadcasts.stop(row.id, NOW + 3)
+    lifecycle.finish([row.id], NOW + 2)
+    lifecycle.stop(row.id, NOW + 3)
+    second = Broadcast.get_by_id(row.id)
     assert (second.stopped_cancelled, second.stopped_in_flight, second.stopped_at) == (3, 2, NOW + 1)
     assert states(row) == {"cancelled": 3, "sent": 1, "failed": 1}
 

@@ -33,7 +33,7 @@ def test_a_result_is_durable_when_it_arrives(writer: Writer) -> None:
 
 def test_a_failing_job_takes_nobody_with_it(writer: Writer) -> None:
     gate = threading.Event()
-    writer.submit(gate.wait, 10)
+    writer.submit(lambda: gate.wait(10))
     good, bad, after = writer.submit(rename, "good"), writer.submit(spoil), writer.submit(lambda: 7)
     gate.set()
     assert good.result(10) == "good"
@@ -50,7 +50,7 @@ def test_waiting_jobs_share_a_commit(writer: Writer, monkeypatch: pytest.MonkeyP
         writer, "_commit_together", lambda batch: (commits.append(len(batch)), together(batch))
     )
     gate = threading.Event()
-    writer.submit(gate.wait, 10)
+    writer.submit(lambda: gate.wait(10))
     jobs = [writer.submit(rename, str(i)) for i in range(20)]
     gate.set()
     assert [job.result(10) for job in jobs] == [str(i) for i in range(20)]

@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from broadcaster.cli.serving import raise_open_files
 from broadcaster.config import Settings
 from broadcaster.store.writer import Writer
 from broadcaster.vault import open_vault
-from broadcaster.web.server import Server, raise_open_files
+from broadcaster.web.server import Server
 from broadcaster.worker.schedule import Schedule
 from tests.conftest import Client, Field, request_of, wait_until
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from broadcaster.cli import cli
-from broadcaster.web import server
+from broadcaster.cli import cli, serving
 from tests.conftest import Client, Field, request_of, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -90,10 +89,10 @@ def test_an_abstract_socket_is_told_and_a_missing_one_harms_nothing(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind("\0broadcaster-test")
         monkeypatch.setenv("NOTIFY_SOCKET", "@broadcaster-test")
-        server.notify("READY=1")
+        serving.notify("READY=1")
         assert ear.recv(100) == b"READY=1"
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
-    server.notify("READY=1")
+    serving.notify("READY=1")
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -106,7 +105,7 @@ def test_a_unit_runs_a_command_there_is(unit: Path) -> None:
     assert binary.endswith("/broadcaster")
     assert command in cli.commands
     assert service["Type"] == "notify"
-    assert int(service["TimeoutStopSec"]) > server.STOP_SECONDS
+    assert int(service["TimeoutStopSec"]) > serving.STOP_SECONDS
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")

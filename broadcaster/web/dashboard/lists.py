@@ -7,7 +7,8 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, templates
 from broadcaster.errors import BroadcasterError, Faults, NotFound
-from broadcaster.services import access, channel_setup, opt_outs, recipients_csv, webhook_targets
+from broadcaster.services import access, channel_setup, recipients_csv, webhook_targets
+from broadcaster.settlement import event_documents, opt_outs
 from broadcaster.store import definitions, events, suppressions, tokens, webhooks
 from broadcaster.store.models import Template
 from broadcaster.web.dashboard import figures
@@ -147,7 +148,7 @@ class Webhooks(Page):
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         session, form = self.posted(request)
-        types = [kind for kind in events.TYPES if form[f"type.{kind}"]]
+        types = [kind for kind in event_documents.TYPES if form[f"type.{kind}"]]
         _, secret = webhook_targets.create(form["url"].strip(), types, self.settings, self.vault, epoch_ms())
         self._show(response, session, secret, None)
 
@@ -174,5 +175,5 @@ class Webhooks(Page):
 
     def _show(self, response: falcon.Response, session: Any, secret: str | None, note: str | None) -> None:
         rows = [answers.webhook(row) for row in webhooks.all_webhooks()]
-        types = [(kind, kind in webhook_targets.USUAL) for kind in events.TYPES]
+        types = [(kind, kind in event_documents.USUAL) for kind in event_documents.TYPES]
         self.page(response, "webhooks.html", session, rows=rows, types=types, secret=secret, note=note)

@@ -1,6 +1,7 @@
 """Our own API's operations, described."""
 
-from broadcaster.store import broadcasts, events, messages
+from broadcaster.settlement import event_documents
+from broadcaster.store import broadcasts, messages
 from broadcaster.web.description import (
     ALWAYS,
     IDEMPOTENT,
@@ -304,7 +305,7 @@ FACE = Face(
             "What happened, oldest first, to poll",
             ("webhooks:manage", "broadcasts:read"),
             _page(_EVENT),
-            choice("type", events.TYPES),
+            choice("type", event_documents.TYPES),
             _AFTER,
             _LIMIT,
         ),

@@ -9,7 +9,8 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import phone, strict_json, timestamps
 from broadcaster.errors import Faults, NotFound
-from broadcaster.services import channel_setup, opt_outs, planning, progress, steering, webhook_targets
+from broadcaster.services import channel_setup, planning, progress, steering, webhook_targets
+from broadcaster.settlement import event_documents, opt_outs
 from broadcaster.store import (
     broadcasts,
     channels,
@@ -242,7 +243,7 @@ class Events(_Resource):
         query = requests.Query(request, ("after", "limit", "type"))
         after = query.integer("after", 0, 0, _LARGEST_ID)
         limit = query.integer("limit", 100, 1, 1000)
-        kind = query.one_of("type", events.TYPES)
+        kind = query.one_of("type", event_documents.TYPES)
         query.check()
         found = events.page(kind, after, limit + 1)
         _answer_page(response, found, limit, answers.event)

@@ -1,5 +1,7 @@
-"""The sender in process, over a database and answers that can be told to fail."""
+"""The worker in process, over a database and answers that can be told to fail."""
 
+import inspect
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,26 +14,30 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import verdicts
 from broadcaster.domain.pacing import Window
 from broadcaster.sandbox import testbed
-from broadcaster.store import broadcasts, database, messages
+from broadcaster.services import steering
+from broadcaster.settlement import outcomes
+from broadcaster.store import broadcasts, claims, database
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Channel, Message
+from broadcaster.store.writer import Writer
 from broadcaster.vault import open_vault
-from broadcaster.worker import sender
-from broadcaster.worker.sender import Sender
+from broadcaster.worker import channel_jobs, recorder, worker
+from broadcaster.worker.windows import Windows
+from broadcaster.worker.worker import Worker
 from tests.conftest import wait_until
 
 CONTENT = '{"name":"hello_world","language":{"code":"tr"}}'
 
 
 @pytest.fixture
-def sending(channel_row: Any, settings: config.Settings, tmp_path: Path) -> Iterator[Sender]:
+def sending(channel_row: Any, settings: config.Settings, tmp_path: Path) -> Iterator[Worker]:
     """A sender beside a sandbox, not started yet."""
     with testbed.sandbox(tmp_path, "--latency", "5") as url:
         settings.graph_url = url
         vault = open_vault(settings.data_dir)
         Channel.update(access_token=vault.lock("t"), pace_override=400).execute()
-        made = Sender(settings, vault)
+        made = Worker(settings, vault)
         yield made
         if made.alive:
             made.stop(20)
@@ -55,10 +61,10 @@ def states() -> dict[str, int]:
 
 
 def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
-    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    claim, put_back = sender.claim, messages.put_back
+    claim, settle = claims.claim, outcomes.settle
 
     def refuse(really: Any) -> Any:
         def called(*args: Any) -> Any:
@@ -70,8 +76,8 @@ def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
 
         return called
 
-    monkeypatch.setattr(sender, "claim", refuse(claim))
-    monkeypatch.setattr(messages, "put_back", refuse(put_back))
+    monkeypatch.setattr(claims, "claim", refuse(claim))
+    monkeypatch.setattr(outcomes, "settle", refuse(settle))
     accept(channel_row, 300)
     sending.start()
     wait_until(lambda: states() == {"sent": 300})
@@ -79,7 +85,7 @@ def test_a_database_that_refuses_for_a_while_stops_nobody_for_good(
 
 
 def test_an_answer_that_cannot_be_stored_spoils_no_other(
-    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge, seen = verdicts.judge, iter(range(1000))
 
@@ -88,7 +94,7 @@ def test_an_answer_that_cannot_be_stored_spoils_no_other(
             return verdicts.Verdict(verdicts.Move.FAIL, "1", "half \ud83d")
         return judge(status, body)
 
-    monkeypatch.setattr(sender.verdicts, "judge", poisonous)
+    monkeypatch.setattr(verdicts, "judge", poisonous)
     accept(channel_row, 40)
     sending.start()
     wait_until(lambda: states() == {"sent": 39, "unknown": 1})
@@ -100,27 +106,49 @@ def test_what_graph_echoes_is_made_storable() -> None:
 
 
 def test_a_stop_that_finds_messages_in_hand_still_finishes(
-    sending: Sender, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Window, "room", lambda *_: 0)
     row = accept(channel_row, 50)
     sending.start()
     wait_until(lambda: states().get("sending", 0) > 0)
-    broadcasts.stop(row.id, epoch_ms())
+    steering.stop(row.public_id, epoch_ms())
     sending.stop(20)
     assert states() == {"cancelled": 50}
     assert Broadcast.get().finished_at is not None
 
 
-def test_our_own_window_is_kept_and_anothers_sends_are_waited_for(sending: Sender) -> None:
-    ours, now = sending._presence.id, epoch_ms()
-    first = sending._window(1, 80, PreviousHolder(ours, 0), now, False)
+def test_our_own_window_is_kept_and_anothers_sends_are_waited_for() -> None:
+    windows, now, monotonic = Windows("ours"), epoch_ms(), time.monotonic()
+    first = windows.window_for(1, 80, PreviousHolder("ours", 0), False, now, monotonic)
     first.slow(1e9)
-    again = sending._window(1, 80, PreviousHolder(ours, now), now, False)
+    again = windows.window_for(1, 80, PreviousHolder("ours", now), False, now, monotonic)
     assert again is first
     assert again.current == 40
-    after_another = sending._window(1, 80, PreviousHolder("another", now - 500), now, False)
+    after_another = windows.window_for(1, 80, PreviousHolder("another", now - 500), False, now, monotonic)
     assert after_another is not first
-    assert 0.9 < after_another._held_until - sender.time.monotonic() <= after_another.length
-    long_ago = sending._window(2, 80, PreviousHolder("another", now - 60_000), now, False)
-    assert long_ago.room(sender.time.monotonic()) > 0
+    assert after_another.is_held(monotonic + after_another.length - 0.1)
+    assert not after_another.is_held(monotonic + after_another.length)
+    long_ago = windows.window_for(2, 80, PreviousHolder("another", now - 60_000), False, now, monotonic)
+    assert long_ago.room(time.monotonic()) > 0
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        recorder.settle,
+        recorder.hold_all,
+        channel_jobs.claim,
+        channel_jobs.take_over,
+        worker.sweep,
+        worker.beat,
+    ],
+)
+def test_jobs_are_functions_of_modules(job: Any) -> None:
+    assert inspect.isfunction(job)
+    assert job.__qualname__ == job.__name__
+
+
+def test_the_writer_refuses_a_bound_method() -> None:
+    with pytest.raises(TypeError, match="not the method"):
+        Writer().submit(Windows("ours").window_for)

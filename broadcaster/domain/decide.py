@@ -1,0 +1,98 @@
+"""What becomes of a message after an answer. Pure: a claimed message and a verdict in, a move out.
+
+The number of tries and the delays are those of `retries`; what a code means is `verdicts`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from broadcaster.domain import retries, verdicts
+from broadcaster.domain.verdicts import Verdict
+
+_THROTTLED_MS = 1000
+
+
+class Sent(NamedTuple):
+    """sending | unknown -> sent: Meta took it over and gave it an id."""
+
+    id: int
+    attempt: int
+    settled_at: int
+    wamid: str
+    sent_at: int
+
+
+class Failed(NamedTuple):
+    """sending | unknown -> failed: a final answer, or the last try."""
+
+    id: int
+    attempt: int
+    settled_at: int
+    code: str | None
+    text: str | None
+
+
+class PutBack(NamedTuple):
+    """sending -> pending: certainly refused. `tries` is 1 if it used up a try, else 0."""
+
+    id: int
+    attempt: int
+    settled_at: int
+    code: str | None
+    text: str | None
+    next_at: int
+    tries: int
+
+
+class Lost(NamedTuple):
+    """sending -> unknown: it may have left."""
+
+    id: int
+    attempt: int
+    settled_at: int
+    code: str | None
+    text: str | None
+
+
+Decision = Sent | Failed | PutBack | Lost
+
+
+class Claimed(NamedTuple):
+    """A message in our hands: enough to send it and to settle it. `claimed_at` is epoch milliseconds."""
+
+    id: int
+    attempt: int
+    tries: int
+    broadcast_id: int
+    recipient: str
+    content: str
+    claimed_at: int
+
+
+def decide(message: Claimed, verdict: Verdict, at: int, now: int, jitter: Callable[[], float]) -> Decision:
+    """The move of a message whose answer came at `at` and is written at `now` (epoch milliseconds).
+
+    `jitter` returns a number from 0 to 1, so that messages refused together do not return together.
+    """
+    mark = (message.id, message.attempt, now)
+    reaction = verdict.move
+    if reaction is verdicts.Move.SENT:
+        return Sent(*mark, verdict.wamid or "", at)
+    if reaction is verdicts.Move.LOST:
+        return Lost(*mark, verdict.code, verdict.text)
+    costs_a_try = reaction in (verdicts.Move.RETRY, verdicts.Move.PAIR)
+    if reaction is verdicts.Move.FAIL or (costs_a_try and message.tries + 1 >= retries.MOST_TRIES):
+        return Failed(*mark, verdict.code, verdict.text)
+    next_at = at + _delay(message, reaction, jitter)
+    return PutBack(*mark, verdict.code, verdict.text, next_at, int(costs_a_try))
+
+
+def _delay(message: Claimed, reaction: verdicts.Move, jitter: Callable[[], float]) -> int:
+    """Milliseconds until a message that was put back may be claimed again."""
+    if reaction is verdicts.Move.RETRY:
+        return retries.backoff(message.tries + 1, jitter())
+    if reaction is verdicts.Move.PAIR:
+        return retries.pair_backoff(message.tries)
+    if reaction in (verdicts.Move.PAUSE, verdicts.Move.RETURNED):
+        return 0
+    return _THROTTLED_MS

@@ -1,0 +1,91 @@
+"""The connection that sends: one pool of kept connections to Graph, and what became of each request.
+
+Nothing was sent if no byte of a request left; from its first byte on, a missing answer decides nothing
+(`verdicts.LOST`).
+"""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from broadcaster import log
+from broadcaster.domain import phone, verdicts
+from broadcaster.domain.decide import Claimed
+from broadcaster.domain.verdicts import Verdict
+
+ANSWER_SECONDS = 30
+"""How long an answer is waited for, from the request's first byte."""
+
+logger = log.get(__name__)
+
+
+class Sending(NamedTuple):
+    """What became of a request: the verdict over its answer, and whether a byte of it left."""
+
+    verdict: Verdict
+    has_left: bool
+
+
+class TrackedBody(aiohttp.BytesPayload):
+    """A request body that tells when its bytes go out."""
+
+    def __init__(self, body: bytes, on_leaving: Callable[[], None]):
+        super().__init__(body, content_type="application/json")
+        self._on_leaving = on_leaving
+        self.has_left = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        # Set before the first byte: from here on no failure proves that nothing left.
+        self.has_left = True
+        self._on_leaving()
+        await super().write_with_length(writer, content_length)
+
+
+class SendConnection:
+    """Connections to Graph that are kept between requests; used as `async with`."""
+
+    def __init__(self, answer_seconds: float = ANSWER_SECONDS):
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=answer_seconds, sock_connect=10),
+        )
+
+    async def __aenter__(self) -> "SendConnection":
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def send(
+        self, url: str, headers: Mapping[str, str], body: bytes, on_leaving: Callable[[], None]
+    ) -> Sending:
+        """Post a message once; `on_leaving` is called before its first byte leaves. Raises nothing."""
+        tracked = TrackedBody(body, on_leaving)
+        try:
+            async with self._session.post(
+                url, data=tracked, headers=headers, allow_redirects=False
+            ) as answer:
+                return Sending(verdicts.judge(answer.status, await answer.read()), True)
+        except Exception as error:
+            if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
+                logger.exception("a send failed in an unforeseen way")
+            return Sending(verdicts.LOST if tracked.has_left else verdicts.UNREACHED, tracked.has_left)
+
+
+def compose(claimed: Claimed, installation_key: str) -> bytes:
+    """The request body of a message. Only `content` comes from outside, and it is JSON of our own making;
+    recipients have passed phone.recipient."""
+    field_name = "recipient" if phone.is_user_id(claimed.recipient) else "to"
+    return (
+        '{"messaging_product":"whatsapp","recipient_type":"individual",'
+        f'"{field_name}":"{claimed.recipient}","type":"template","template":{claimed.content},'
+        f'"biz_opaque_callback_data":"{installation_key}.{claimed.id}.{claimed.attempt}"}}'
+    ).encode()

@@ -1,0 +1,245 @@
+"""Settlement: what becomes of messages, and what follows for everybody else.
+
+Answers of Meta, receipts, claims and sweeps all come through here. `decide` (pure: domain/decide.py for
+answers, domain/receipts.py for receipts) says the move; the store's guarded moves carry it out; `follow`
+draws the consequences: conversations, opt-outs, holds, events, the end of a broadcast. The caller's
+transaction makes all of it one change.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from broadcaster import log
+from broadcaster.domain import verdicts
+from broadcaster.domain.decide import Claimed, Decision, Failed, Lost, Sent, decide
+from broadcaster.domain.receipts import Receipt
+from broadcaster.domain.verdicts import Verdict
+from broadcaster.settlement import event_documents, lifecycle, opt_outs
+from broadcaster.settlement.event_documents import Happening
+from broadcaster.store import allowance, broadcasts, callbacks, channels, contacts, conversations, messages
+from broadcaster.store.conversations import SentMessage
+from broadcaster.store.messages import Moved
+
+RECENT_MS = 15 * 60_000
+"""How old a failure may be and still say that the next would fail alike."""
+
+logger = log.get(__name__)
+
+
+class Answer(NamedTuple):
+    """An answer of Meta: the message it is about, what it means, when it came (epoch milliseconds)."""
+
+    channel_id: int
+    portfolio: str
+    message: Claimed
+    verdict: Verdict
+    at: int
+
+
+class Settled(NamedTuple):
+    """What became of one message, as far as it concerns others.
+
+    `has_left` if this is the first that says it was handed over; `news` is what is new about it; `code` and
+    `text` tell a failure, and `holds` what has to be mended before the next message can leave.
+    """
+
+    id: int
+    broadcast_id: int
+    channel_id: int
+    recipient: str
+    at: int
+    source: Literal["answer", "receipt", "sweep"]
+    has_left: bool = False
+    news: Happening | None = None
+    code: str | None = None
+    text: str | None = None
+    holds: str | None = None
+
+
+def settle(answers: Sequence[Answer], now: int) -> list[int]:
+    """What these answers change; returns the broadcasts that have ended."""
+    moves = [decide(one.message, one.verdict, one.at, now, random.random) for one in answers]
+    moved = messages.apply(moves)
+    if log.is_detailed():
+        _log_answers(answers)
+    _note_reached(answers, moves)
+    ended = follow([_answered(*pair, moved) for pair in zip(answers, moves, strict=True)], now)
+    contacts.note_wa_ids(_other_names(answers))
+    early = callbacks.take_early([move.wamid for move in moves if isinstance(move, Sent)])
+    return ended + receive(early, now).ended
+
+
+def _answered(answer: Answer, move: Decision, moved: set[int]) -> Settled:
+    claimed, verdict = answer.message, answer.verdict
+    is_moved = claimed.id in moved
+    return Settled(
+        claimed.id,
+        claimed.broadcast_id,
+        answer.channel_id,
+        claimed.recipient,
+        answer.at,
+        "answer",
+        has_left=is_moved and isinstance(move, Sent),
+        news="failed" if is_moved and isinstance(move, Failed) else None,
+        code=verdict.code,
+        text=verdict.text,
+        holds=verdict.reason,
+    )
+
+
+def _note_reached(answers: Sequence[Answer], moves: Sequence[Decision]) -> None:
+    """Who was, or may have been, reached costs allowance; what was certainly refused gives it back."""
+    reached, refused = [], []
+    for answer, move in zip(answers, moves, strict=True):
+        person = answer.message.recipient
+        if isinstance(move, Sent | Lost):
+            reached.append((answer.portfolio, person, answer.at))
+        else:
+            refused.append((answer.portfolio, person, answer.message.claimed_at))
+    allowance.not_reached(refused)
+    allowance.reached(reached)
+
+
+def _other_names(answers: Iterable[Answer]) -> list[tuple[str, str]]:
+    """People whom Meta calls by another number than we do."""
+    return [
+        (person, wa_id)
+        for person, wa_id in ((one.message.recipient, one.verdict.wa_id) for one in answers)
+        if wa_id and person.startswith("+") and wa_id != person
+    ]
+
+
+class Received(NamedTuple):
+    """How many messages receipts changed, and which broadcasts ended by that."""
+
+    changed: int
+    ended: list[int]
+
+
+def receive(receipts: Sequence[Receipt], now: int, heed_failures: bool = True) -> Received:
+    """What these receipts change, whatever order they come in.
+
+    Without `heed_failures` a failure changes its message alone: nobody opts out and nothing is held.
+    """
+    if not receipts:
+        return Received(0, [])
+    moved = messages.receive(callbacks.match(receipts, now), now)
+    if log.is_detailed():
+        _log_receipts(moved)
+    senders = broadcasts.channels_of({row.broadcast_id for row in moved})
+    settled = [_received(row, senders[row.broadcast_id], heed_failures, now) for row in moved]
+    return Received(sum(row.is_changed for row in moved), follow(settled, now))
+
+
+def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Settled:
+    failure = row.failure if heed_failures else None
+    return Settled(
+        row.id,
+        row.broadcast_id,
+        channel_id,
+        row.recipient,
+        now,
+        "receipt",
+        has_left=row.has_left,
+        news=row.delivery,
+        code=failure.code if failure else None,
+        text=failure.text if failure else None,
+        holds=_reason_to_hold(failure, now) if failure else None,
+    )
+
+
+def _reason_to_hold(failure: Receipt, now: int) -> str | None:
+    if failure.at <= now - RECENT_MS or not (failure.code and failure.code.isdecimal()):
+        return None
+    return verdicts.REASONS.get(int(failure.code))
+
+
+def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
+    """End what has waited too long for a receipt; returns the broadcasts that ended by that."""
+    return _follow_sweep(messages.close_unknown(window, hard_limit, now), now)
+
+
+def lose_abandoned(channel_id: int, now: int) -> int:
+    """Settle what a dead worker left in a channel: it may have left. Returns how many messages."""
+    lost = messages.lose_abandoned(channel_id, now)
+    _follow_sweep(lost, now)
+    return len(lost)
+
+
+def follow_refused(rows: Sequence[Moved], now: int) -> list[int]:
+    """Follow what a claim refused; returns the broadcasts that ended by that."""
+    return _follow_sweep(rows, now)
+
+
+def _follow_sweep(rows: Sequence[Moved], now: int) -> list[int]:
+    # Nobody looks at the channel of what did not leave.
+    return follow(
+        [
+            Settled(row.id, row.broadcast_id, 0, row.recipient, now, "sweep", news=row.delivery)
+            for row in rows
+        ],
+        now,
+    )
+
+
+def follow(settled: Sequence[Settled], now: int) -> list[int]:
+    """What settled messages mean for everybody else; returns the broadcasts that have ended."""
+    _open_conversations([row for row in settled if row.has_left], now)
+    _opt_out(settled, now)
+    _hold(settled, now)
+    _tell(settled, now)
+    return lifecycle.finish({row.broadcast_id for row in settled}, now) if settled else []
+
+
+def _open_conversations(rows: Sequence[Settled], now: int) -> None:
+    assigned = conversations.note_sent(
+        [SentMessage(row.channel_id, row.recipient, row.at, row.broadcast_id, row.id) for row in rows], now
+    )
+    event_documents.tell_assigned(assigned, now)
+
+
+def _opt_out(settled: Iterable[Settled], now: int) -> None:
+    """Whom Meta calls opted out gets no more marketing."""
+    for source in ("answer", "receipt"):
+        people = [row.recipient for row in settled if row.code in verdicts.OPT_OUTS and row.source == source]
+        if people:
+            opt_outs.suppress(people, "opted out at Meta", source, now)
+
+
+def _hold(settled: Iterable[Settled], now: int) -> None:
+    """Hold what would fail in the same way: the broadcast for its template, else its whole channel."""
+    for row in settled:
+        if row.holds is None:
+            continue
+        detail = f"{row.code}: {row.text}"
+        if lifecycle.hold(row.holds, channels.get(row.channel_id), row.broadcast_id, detail, now):
+            logger.warning("paused", channel=row.channel_id, reason=row.holds, detail=detail)
+
+
+def _tell(settled: Sequence[Settled], now: int) -> None:
+    event_documents.tell_messages("sent", [row.id for row in settled if row.has_left], now)
+    happenings: tuple[Happening, ...] = ("delivered", "read", "failed")
+    for happening in happenings:
+        event_documents.tell_messages(happening, [row.id for row in settled if row.news == happening], now)
+
+
+def _log_answers(answers: Iterable[Answer]) -> None:
+    for one in answers:
+        logger.debug(
+            "answered",
+            channel=one.channel_id,
+            broadcast_row=one.message.broadcast_id,
+            message=one.message.id,
+            attempt=one.message.attempt,
+            to=one.message.recipient,
+            verdict=one.verdict.move.value,
+            code=one.verdict.code,
+            wamid=one.verdict.wamid,
+        )
+
+
+def _log_receipts(moved: Iterable[Moved]) -> None:
+    for row in moved:
+        if row.is_changed:
+            logger.debug("receipt", message=row.id, broadcast_row=row.broadcast_id, delivery=row.delivery)

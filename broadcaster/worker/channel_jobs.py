@@ -1,0 +1,124 @@
+"""What a channel's sender asks of the database. Every function here runs on the writer's thread.
+
+A job takes values and returns values and touches no object of the loop's. It may run twice: once with
+others of its commit, and once more alone when one of them fails.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.domain import pacing
+from broadcaster.domain.retries import PAIR_MS
+from broadcaster.settlement import lifecycle, outcomes
+from broadcaster.store import allowance, channels, claims, conversations, leases
+from broadcaster.store.claims import Claim, Terms
+from broadcaster.store.leases import PreviousHolder
+from broadcaster.store.models import Channel
+from broadcaster.worker import presence
+
+LEASE_MS = 10_000
+
+logger = log.get(__name__)
+
+
+class Facts(NamedTuple):
+    """What of a channel's row decides how it sends. `token` is locked; `tier_size` None for unlimited."""
+
+    phone_number_id: str
+    portfolio: str
+    token: str
+    pace: float
+    tier_size: int | None
+
+
+class Taken(NamedTuple):
+    """A channel that is ours: its facts, who had it before, and what that holder left in flight."""
+
+    facts: Facts
+    previous: PreviousHolder
+    abandoned: int
+    not_before: dict[str, int]
+    at: int
+
+
+class Order(NamedTuple):
+    """What a claim asks for. `room` is how many new people the allowance has, None to count them anew.
+
+    `not_before` is read only; the loop changes it between two claims, never during one.
+    """
+
+    channel_id: int
+    owner: str
+    portfolio: str
+    limit: int
+    turn: int
+    pace: float
+    tier_size: int | None
+    room: int | None
+    not_before: Mapping[str, int]
+
+
+class Taking(NamedTuple):
+    """What a claim took, and how many new people the allowance has left after it."""
+
+    claim: Claim
+    room: int
+
+
+def take_over(channel_id: int, owner: str, data_dir: Path) -> Taken | None:
+    """Take the channel's lease; None if another worker holds it.
+
+    What a dead holder left in flight is unknown from here on.
+    """
+    now = epoch_ms()
+    row = channels.get(channel_id)
+    dead = presence.dead(data_dir, leases.holders(), owner)
+    previous = leases.take(channel_id, owner, channels.pace_of(row), dead, now, now + LEASE_MS)
+    if previous is None:
+        return None
+    abandoned = outcomes.lose_abandoned(channel_id, now)
+    if abandoned:
+        logger.warning("messages of a dead worker are unknown", channel=channel_id, count=abandoned)
+    return Taken(_facts(row), previous, abandoned, _written_to(channel_id, previous, now), now)
+
+
+def _facts(row: Channel) -> Facts:
+    tier_size = pacing.tier_size(channels.tier_of(row))
+    return Facts(row.phone_number_id, row.portfolio, row.access_token, channels.pace_of(row), tier_size)
+
+
+def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[str, int]:
+    """Whom another worker wrote to a moment ago, if one did, and when they may be written to again."""
+    if now - previous.claimed_at > PAIR_MS:
+        return {}
+    return conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)
+
+
+def look_again(channel_id: int, owner: str, pace: float, trouble: str | None) -> Facts | None:
+    """Renew the lease and read the channel's row; None if another worker took over.
+
+    `trouble` is what keeps the channel from sending, for callers to see.
+    """
+    if not leases.keep(channel_id, owner, pace, trouble, epoch_ms() + LEASE_MS):
+        return None
+    return _facts(channels.get(channel_id))
+
+
+def claim(order: Order) -> Taking | None:
+    """Take the next messages of a channel; None if another worker took over."""
+    now = epoch_ms()
+    room = order.room
+    if order.tier_size is not None and room is None:
+        room = order.tier_size - allowance.people_reached(order.portfolio, now - allowance.DAY)
+    terms = Terms(order.portfolio, None if room is None else max(0, room), order.not_before)
+    found = claims.claim(
+        order.channel_id, order.owner, order.limit, order.turn, order.pace, terms, now, now + LEASE_MS
+    )
+    if found is None:
+        return None
+    lifecycle.tell_started(found.started, now)
+    outcomes.follow_refused(found.refused, now)
+    return Taking(found, (room or 0) - found.reserved)

@@ -1,0 +1,298 @@
+"""One channel's messages out, at its pace, each at most once. Runs on the loop.
+
+A sender holds its channel's lease and repeats: claim a little, send it, hand the answers to the recorder.
+What it asks of the database are the jobs of `channel_jobs`, on the writer's thread.
+
+What makes a second request impossible: a claim is durable before its request leaves; a request that may
+have left and has no readable answer becomes `unknown`, never pending; and the writer moves a message only
+from the state and attempt its answer belongs to.
+"""
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.domain import verdicts
+from broadcaster.domain.decide import Claimed
+from broadcaster.domain.pacing import Window
+from broadcaster.domain.retries import PAIR_MS
+from broadcaster.domain.verdicts import Move, Verdict
+from broadcaster.meta import sending
+from broadcaster.meta.sending import SendConnection
+from broadcaster.settlement.outcomes import Answer
+from broadcaster.store import leases
+from broadcaster.vault import Vault
+from broadcaster.worker import channel_jobs
+from broadcaster.worker.channel_jobs import LEASE_MS, Facts, Order, Taken, Taking
+from broadcaster.worker.recorder import Recorder, Write
+from broadcaster.worker.windows import Windows
+
+MOST_IN_FLIGHT = 1000
+"""Open requests of a channel: a second of the highest pace at a second of latency."""
+NEAR_WALL = 5000
+"""New people left in the allowance from which on it is counted at every claim: more than all of a
+portfolio's channels can reach in a second."""
+WALL_SECONDS = 2
+"""Between two looks whether the allowance has opened again, or the tier been raised."""
+IDLE_SECONDS = 0.25
+"""After a claim that found nothing due: something may come back from its flight."""
+_LONGEST_HOLD = 30
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all channel senders of a worker share; everything in it belongs to the loop."""
+
+    settings: Settings
+    vault: Vault
+    owner: str
+    """The worker's name on leases."""
+    installation_key: str
+    write: Write
+    connection: SendConnection
+    recorder: Recorder
+    windows: Windows
+    stopping: asyncio.Event
+
+
+class ChannelSender:
+    """Sends for one channel until nothing of it is due, or another worker holds it."""
+
+    def __init__(self, channel_id: int, taken: Taken, shared: Shared):
+        self.news = asyncio.Event()
+        """Something may have become due."""
+        self._channel_id = channel_id
+        self._shared = shared
+        self._read_at = time.monotonic()
+        """When the channel's row was last read, monotonic seconds."""
+        self._window: Window = shared.windows.window_for(
+            channel_id, taken.facts.pace, taken.previous, taken.abandoned > 0, taken.at, self._read_at
+        )
+        self._heed(taken.facts)
+        settings = shared.settings
+        self._url = f"{settings.graph_url}/{settings.graph_version}/{taken.facts.phone_number_id}/messages"
+        self._hand: deque[Claimed] = deque()
+        """Claimed ahead, waiting for their place in the window."""
+        self._claimed = 0
+        """All that is claimed and not yet settled: in hand, in flight, or waiting to be recorded."""
+        self._sends: set[asyncio.Task[None]] = set()
+        self._room = 0
+        """How many new people the allowance had left after the last claim."""
+        self._counted_at = 0.0
+        self._not_before = taken.not_before
+        """People written to in the last seconds, and when they may be again (epoch ms)."""
+        self._tidy_at = 0
+        """When those who may be again are next taken out: thousands, too many to look at for each claim."""
+        self._idle_until = 0.0
+        """Not before this the next claim, monotonic seconds."""
+        self._turn = 0
+        self._unreached = 0
+        """How often in a row Graph could not be reached."""
+        self._held_until = 0.0
+
+    def _heed(self, facts: Facts) -> None:
+        """Follow the channel's row: its token, its pace, the size of its portfolio's tier."""
+        self._portfolio = facts.portfolio
+        self._tier_size = facts.tier_size
+        self._headers = {"Authorization": f"Bearer {self._shared.vault.unlock(facts.token)}"}
+        if facts.pace != self._window.base:
+            self._window.set_pace(facts.pace)
+
+    def wake(self) -> None:
+        """Something of this channel is due."""
+        self._idle_until = 0.0
+        self.news.set()
+
+    async def run(self) -> None:
+        """Send at the pace; then wait until what is in flight is settled, and free the lease."""
+        try:
+            await self._drive()
+        finally:
+            await self._let_go()
+
+    async def _drive(self) -> None:
+        """Send until nothing is due, the worker stops, or the lease is lost."""
+        claiming: asyncio.Task[bool] | None = None
+        keeping = asyncio.create_task(self._keep())
+        try:
+            while not self._shared.stopping.is_set() and not keeping.done():
+                now = time.monotonic()
+                if claiming and claiming.done():
+                    if not claiming.result():
+                        return
+                    claiming = None
+                if self._window.is_held(now) or now - self._read_at > LEASE_MS / 1000 - 2:
+                    # Not for a while, or we slept so long that the lease may be another's by now.
+                    self._put_back()
+                elif claiming is None and self._wants_more(now):
+                    claiming = asyncio.create_task(self._claim())
+                self._let_out()
+                await self._await_change(claiming)
+        finally:
+            keeping.cancel()
+            ended, _ = await asyncio.wait((keeping, claiming) if claiming else (keeping,))
+            for task in ended:
+                if not task.cancelled() and task.exception():
+                    logger.warning(
+                        "a channel was let go", channel=self._channel_id, exc_info=task.exception()
+                    )
+            self._put_back()
+
+    async def _keep(self) -> None:
+        """Hold the lease and follow the channel's row; ends when another worker took over."""
+        held = True
+        while held:
+            await asyncio.sleep(1)
+            held = await self._look_again()
+
+    async def _look_again(self) -> bool:
+        """Renew the lease and follow changes of pace, tier and token; False if another worker took over."""
+        monotonic = time.monotonic()
+        self._window.recover(monotonic, monotonic - self._read_at)
+        trouble = "Graph cannot be reached, trying again" if self._unreached else None
+        facts: Facts | None = await self._shared.write(
+            channel_jobs.look_again, self._channel_id, self._shared.owner, self._window.current, trouble
+        )
+        if facts is None:
+            return False
+        self._heed(facts)
+        self._read_at = monotonic
+        return True
+
+    def _wants_more(self, now: float) -> bool:
+        """Whether to claim: a little ahead, so that a message is at hand when its place opens.
+
+        Never more than a tenth of a second's pace, which may still leave after a stop; a slow
+        channel claims when the place is open, for what is in hand at a crash becomes unknown.
+        """
+        if self._claimed >= MOST_IN_FLIGHT or now < self._idle_until:
+            return False
+        step = self._window.step
+        return not self._hand and self._window.room(now) > 0 if step == 1 else len(self._hand) <= step // 2
+
+    def _let_out(self) -> None:
+        for _ in range(min(len(self._hand), self._window.room(time.monotonic()))):
+            self._window.take()
+            task = asyncio.create_task(self._send(self._hand.popleft()))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    async def _await_change(self, claiming: "asyncio.Task[bool] | None") -> None:
+        """Sleep until something can be let out or claimed."""
+        now = time.monotonic()
+        if self._hand or (not claiming and now >= self._idle_until and self._claimed < MOST_IN_FLIGHT):
+            await asyncio.sleep(min(0.5, self._window.wait(now)))
+        elif claiming:
+            await asyncio.wait((claiming,), timeout=1)
+        else:
+            self.news.clear()
+            await sleep_until(self.news, IDLE_SECONDS)
+
+    async def _claim(self) -> bool:
+        """Take the next messages in hand; False if the lease is lost or nothing is left to do."""
+        taking: Taking | None = await self._shared.write(channel_jobs.claim, self._order())
+        if taking is None:
+            return False
+        # Only now that it is durable: a claim may be run again when others of its commit fail.
+        found, self._room = taking.claim, taking.room
+        self._note_people(found.messages)
+        self._turn += 1
+        self._claimed += len(found.messages)
+        self._hand.extend(found.messages)
+        if not found.messages and not found.passed_over:
+            # Something may come back from its flight, or a retry come due; the sweep finds the rest.
+            self._idle_until = time.monotonic() + (WALL_SECONDS if found.is_walled else IDLE_SECONDS)
+        return bool(found.messages or self._claimed or found.is_walled or found.passed_over)
+
+    def _order(self) -> Order:
+        """What to claim now.
+
+        Counting the people of 24 h takes milliseconds where they are a hundred thousand, so far from the
+        wall a count serves for a second: nobody else can come near it in that time.
+        """
+        monotonic = time.monotonic()
+        count_anew = self._room < NEAR_WALL or monotonic - self._counted_at > 1
+        if count_anew:
+            self._counted_at = monotonic
+        return Order(
+            self._channel_id,
+            self._shared.owner,
+            self._portfolio,
+            min(self._window.step, MOST_IN_FLIGHT - self._claimed),
+            self._turn,
+            self._window.current,
+            self._tier_size,
+            None if count_anew or self._tier_size is None else self._room,
+            self._not_before,
+        )
+
+    def _note_people(self, batch: list[Claimed]) -> None:
+        """Remember when the people of these messages may be written to again."""
+        now = epoch_ms()
+        if now >= self._tidy_at:
+            self._not_before = {who: at for who, at in self._not_before.items() if at > now}
+            self._tidy_at = now + 1000
+        self._not_before.update((row.recipient, row.claimed_at + PAIR_MS) for row in batch)
+
+    def _put_back(self) -> None:
+        """What is in hand and has not left is pending again: it will be a while until it may leave."""
+        while self._hand:
+            self._record(self._hand.popleft(), verdicts.RETURNED)
+
+    async def _let_go(self) -> None:
+        """Wait for what is in flight, then free the lease."""
+        while self._claimed > 0:
+            self.news.clear()
+            await self.news.wait()
+        await self._shared.write(leases.release, self._channel_id, self._shared.owner)
+
+    async def _send(self, claimed: Claimed) -> None:
+        """Send one message and have its answer recorded."""
+        body = sending.compose(claimed, self._shared.installation_key)
+        done = await self._shared.connection.send(self._url, self._headers, body, self._note_leaving)
+        if not done.has_left:
+            self._window.give_back()
+        self._react(done.verdict)
+        self._record(claimed, done.verdict)
+
+    def _note_leaving(self) -> None:
+        self._window.left(time.monotonic())
+
+    def _record(self, claimed: Claimed, verdict: Verdict) -> None:
+        answer = Answer(self._channel_id, self._portfolio, claimed, verdict, epoch_ms())
+        self._shared.recorder.add(answer, self._settled)
+
+    def _settled(self) -> None:
+        self._claimed -= 1
+        self.news.set()
+
+    def _react(self, verdict: Verdict) -> None:
+        """What a verdict means for the messages behind this one."""
+        now = time.monotonic()
+        if verdict.move is Move.SLOW:
+            self._window.slow(now)
+            pace = self._window.current
+            logger.warning("throttled", channel=self._channel_id, code=verdict.code, pace=pace)
+        elif verdict.move is Move.UNREACHED:
+            # Nothing left and nothing would: hold the channel instead of burning tries.
+            if now >= self._held_until:
+                self._held_until = now + min(_LONGEST_HOLD, 2.0 ** min(self._unreached, 5))
+                self._window.hold(self._held_until)
+                self._unreached += 1
+        else:
+            self._unreached = 0
+            self._window.passed(now)
+
+
+async def sleep_until(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, at most after so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

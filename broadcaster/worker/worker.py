@@ -1,0 +1,211 @@
+"""The worker: starts and stops, sweeps for what is due, and shows that it lives.
+
+One asyncio loop a process, on a thread of its own; on it one ChannelSender an active channel. HTTP happens
+on the loop, SQL on the writer's thread.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import uvloop
+
+from broadcaster import log
+from broadcaster.clock import epoch_ms
+from broadcaster.config import Settings
+from broadcaster.meta.sending import ANSWER_SECONDS, SendConnection
+from broadcaster.settlement import lifecycle, outcomes
+from broadcaster.store import allowance, broadcasts, installation, leases
+from broadcaster.store.writer import Writer
+from broadcaster.vault import Vault
+from broadcaster.worker import channel_jobs
+from broadcaster.worker.channel_sender import ChannelSender, Shared, sleep_until
+from broadcaster.worker.presence import Presence
+from broadcaster.worker.recorder import Recorder
+from broadcaster.worker.windows import Windows
+
+HEARTBEAT_SECONDS = 5
+SWEEP_SECONDS = 0.5
+"""Half of the second within which a broadcast that was scheduled a moment ago must start."""
+
+logger = log.get(__name__)
+
+
+class Worker:
+    """Sends what is due, from start() to stop()."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        writer: Writer | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
+    ):
+        """A running `writer` is shared; without one the worker has its own."""
+        self._settings = settings
+        self._vault = vault
+        self._answer_seconds = answer_seconds
+        self._presence = Presence(settings.data_dir)
+        self._own_writer = None if writer else Writer()
+        self._writer: Any = writer or self._own_writer
+        self._senders: dict[int, ChannelSender | None] = {}
+        """By channel; None while the lease is being taken."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = uvloop.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Return when the sweep runs; raises what kept it from running."""
+        if self._own_writer:
+            self._own_writer.start()
+        self._thread.start()
+        self._ready.wait()
+        if self.failure:
+            raise self.failure
+
+    def stop(self, seconds: float | None = None) -> bool:
+        """No new claims; True when what was in flight is settled, False if that took longer than `seconds`.
+
+        What is not settled then is found by the next worker and becomes unknown.
+        """
+        self.begin_stop()
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            return False
+        if self._own_writer:
+            self._own_writer.stop()
+        self._presence.leave()
+        return True
+
+    def begin_stop(self) -> None:
+        """No new claims from here on; stop() waits for the rest."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def wake(self, channel_id: int) -> None:
+        """Something of this channel is due. From any thread; harmless when there is nothing."""
+        with suppress(RuntimeError):
+            # The loop has closed: the next worker's sweep finds it.
+            self._loop.call_soon_threadsafe(self._wake, channel_id)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main())
+        except BaseException as error:
+            self.failure = error
+            logger.exception("the worker ended")
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _main(self) -> None:
+        self._stopping = asyncio.Event()
+        recorder = Recorder(self._write)
+        async with SendConnection(self._answer_seconds) as connection:
+            self._shared = Shared(
+                self._settings,
+                self._vault,
+                self._presence.id,
+                await self._write(installation.key),
+                self._write,
+                connection,
+                recorder,
+                Windows(self._presence.id),
+                self._stopping,
+            )
+            recording = asyncio.create_task(recorder.run())
+            await self._beat()
+            self._ready.set()
+            await self._sweep_until_stopped()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            recording.cancel()
+            await recorder.flush()
+            try:
+                await self._write(leases.leave, self._presence.id)
+            except Exception:
+                logger.warning("the heartbeat stays until it is stale", exc_info=True)
+
+    async def _write(self, job: Any, *args: Any) -> Any:
+        """Run a job on the writer's thread."""
+        return await asyncio.wrap_future(self._writer.submit(job, *args))
+
+    async def _beat(self) -> None:
+        holders = await self._write(beat, self._presence.id, socket.gethostname(), os.getpid())
+        self._presence.tidy(holders)
+
+    async def _sweep_until_stopped(self) -> None:
+        """Wake channels with due messages. huey may lose a task; the sweep finds what is due all the same."""
+        beaten = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
+                    beaten = time.monotonic()
+                    await self._beat()
+                channel_ids, due = await self._write(sweep, self._settings.unknown_window * 1000)
+                for channel_id in channel_ids:
+                    self._wake(channel_id)
+                pause = SWEEP_SECONDS if due is None else min(SWEEP_SECONDS, (due - epoch_ms() + 1) / 1000)
+            except Exception:
+                logger.exception("sweep failed, trying again")
+                pause = SWEEP_SECONDS
+            await sleep_until(self._stopping, max(0.001, pause))
+
+    def _wake(self, channel_id: int) -> None:
+        if channel_id in self._senders:
+            sender = self._senders[channel_id]
+            if sender:
+                sender.wake()
+        elif not self._stopping.is_set():
+            self._senders[channel_id] = None
+            task = asyncio.create_task(self._serve(channel_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, channel_id: int) -> None:
+        """Send for a channel until nothing of it is due, or another worker holds it."""
+        sender: ChannelSender | None = None
+        try:
+            taken = await self._write(
+                channel_jobs.take_over, channel_id, self._presence.id, self._settings.data_dir
+            )
+            if taken:
+                sender = self._senders[channel_id] = ChannelSender(channel_id, taken, self._shared)
+                await sender.run()
+        except Exception:
+            logger.exception("sending for a channel failed, the sweep will try again", channel=channel_id)
+        finally:
+            # Whatever the database says, the sweep must be able to wake this channel again.
+            del self._senders[channel_id]
+        if sender and sender.news.is_set() and not self._stopping.is_set():
+            self._wake(channel_id)
+
+
+def sweep(unknown_window: int) -> tuple[list[int], int | None]:
+    """Close what waited too long (`unknown_window` milliseconds), cancel what has run out; a writer's job.
+
+    Returns the channels with due messages, and when the next broadcast is due (epoch milliseconds).
+    """
+    now = epoch_ms()
+    outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
+    lifecycle.expire(now)
+    return broadcasts.channels_to_wake(now), broadcasts.next_due(now)
+
+
+def beat(worker_id: str, host: str, pid: int) -> list[str]:
+    """Show that this worker lives; returns all owners named on leases. A writer's job."""
+    now = epoch_ms()
+    leases.beat(worker_id, host, pid, now)
+    leases.forget_workers(now - 20 * HEARTBEAT_SECONDS * 1000)
+    return leases.holders()
