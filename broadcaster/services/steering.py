@@ -27,7 +27,7 @@ def resume(public_id: str, schedule: Schedule, now: int) -> Progress:
     row = get(public_id)
     with database.transaction():
         if broadcasts.resume(row.id) | channels.resume(row.channel_id):
-            schedule.ring(row.channel_id, row.due_at if row.due_at > now else None)
+            schedule.wake_at(row.channel_id, row.due_at if row.due_at > now else None)
     return progress(public_id, now)
 
 
@@ -41,7 +41,7 @@ def retry(public_id: str, code: str | None, schedule: Schedule, now: int) -> tup
     with database.transaction():
         count = broadcasts.retry(row.id, code, now)
         if count:
-            schedule.ring(row.channel_id, None)
+            schedule.wake_at(row.channel_id, None)
     if count:
         schedule.wake(row.channel_id)
     return progress(public_id, now), count

@@ -85,7 +85,7 @@ def submit(
         first = replay(once) if once else None
         if first is not None:
             return first
-        task_id = schedule.ring(accepted.channel.id, spec.due_at)
+        task_id = schedule.wake_at(accepted.channel.id, spec.due_at)
         row = broadcasts.accept({**facts, "task_id": task_id}, accepted.drafts, now)
         lifecycle.finish([row.id], now)
         contacts.add_new((draft.recipient for draft in accepted.drafts if not draft.error_code), now)

@@ -87,7 +87,7 @@ def _calm(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
             paused = lifecycle.pause_all(detail, now)
             leases.forget_all()
             database.skip_ids(_GAP)
-        Schedule(opened).hush()
+        Schedule(opened).clear()
         database.fold_in()
     finally:
         database.close()

@@ -1,7 +1,7 @@
-"""huey: the schedule that rings when a broadcast is due, and the chores.
+"""The schedule: huey wakes a channel when a broadcast is due, and runs the chores.
 
-Never the truth: huey deletes a task before it runs. What is due stands in our own tables, and the
-sender's sweep finds it without any schedule.
+huey deletes a task before it runs it, so a killed worker loses the task. Nothing depends on it: what is
+due stands in our own tables, and the worker's sweep finds it twice a second.
 """
 
 import threading
@@ -27,7 +27,7 @@ logger = log.get(__name__)
 
 
 class Schedule:
-    """Rings a channel at a time; the ringing is stored with the caller's transaction."""
+    """Wakes channels at their times; a wake-up is stored with the caller's transaction."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class Schedule:
         self._start = start
         self._wake = wake
 
-    def hush(self) -> None:
-        """Forget all ringing: the sweep finds what is due."""
+    def clear(self) -> None:
+        """Forget all wake-ups; the sweep finds what is due."""
         self.huey.flush()
 
     def waiting(self) -> dict[str, int]:
         """How many tasks huey has at hand, and how many for later."""
         return {"ready": self.huey.pending_count(), "scheduled": self.huey.scheduled_count()}
 
-    def ring(self, channel_id: int, due_at: int | None) -> str:
+    def wake_at(self, channel_id: int, due_at: int | None) -> str:
         """Wake the channel's sender at `due_at` (epoch ms), or now; returns the task's id."""
         eta = None if due_at is None else datetime.fromtimestamp(due_at / 1000, UTC)
         task = self._start.s(channel_id, eta=eta)
@@ -81,7 +81,7 @@ class Schedule:
         return str(task.id)
 
     def wake(self, channel_id: int) -> None:
-        """Wake a sender in this very process at once; one elsewhere hears the ringing."""
+        """Wake the channel's sender at once if it is in this process; others read the stored wake-up."""
         if self._wake:
             self._wake(channel_id)
 

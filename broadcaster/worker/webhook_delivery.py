@@ -1,4 +1,5 @@
-"""Outgoing events: signed as Standard Webhooks, to no address inside, until they are taken."""
+"""Webhook delivery: posts events, signed as Standard Webhooks, until the receiver takes them; never to an
+address inside our own network."""
 
 import ipaddress
 import socket
@@ -49,7 +50,7 @@ class WebhookDelivery:
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._under_way: Counter[int] = Counter()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="webhook-delivery", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -61,7 +62,7 @@ class WebhookDelivery:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier") as pool:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook-delivery") as pool:
             while not self._stopping.is_set():
                 try:
                     claimed = self._claim()

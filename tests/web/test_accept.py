@@ -363,6 +363,6 @@ def test_if_the_bell_cannot_be_stored_neither_is_the_broadcast(
     def fail(*_: Any) -> str:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(client.schedule, "ring", fail)
+    monkeypatch.setattr(client.schedule, "wake_at", fail)
     assert client.post("/v1/broadcasts", request_of()).status_code == 500
     assert stored() == (0, 0)
