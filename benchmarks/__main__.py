@@ -18,7 +18,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
 from broadcaster.sandbox import testbed
 from broadcaster.services import progress
-from broadcaster.store import broadcasts, channels, database, messages
+from broadcaster.store import broadcasts, channels, database
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Channel
 
@@ -246,7 +246,7 @@ def counters(folder: Path) -> None:
         seen = progress.progress(last, settings, epoch_ms())
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        messages.counts([seen.facts.id])
+        counters.of_broadcasts([seen.facts.id])
         bare.append(time.perf_counter() - begun)
     assert seen.counts.total == 5000
     database.close()

@@ -30,7 +30,7 @@ OWNERS: dict[str, set[str]] = {
     "rich": {"cli"},
     "standardwebhooks": {"worker/webhook_delivery"},
     "structlog": {"log"},
-    "typing_extensions": {"settlement", "store", "services", "web"},
+    "typing_extensions": {"domain", "settlement", "store", "services", "web"},
     "uvloop": {"worker", "sandbox"},
     "waitress": {"web/server"},
 }

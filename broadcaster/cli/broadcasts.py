@@ -8,12 +8,20 @@ from typing import Any
 import click
 
 from broadcaster.cli.base import Installation, cli, installed, with_json
-from broadcaster.cli.terminal import err, out, print_document, print_plan, print_rows, watch_progress
+from broadcaster.cli.terminal import (
+    err,
+    out,
+    print_document,
+    print_plan,
+    print_rows,
+    watch_progress,
+)
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
+from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import Faults, Invalid
 from broadcaster.services import planning, progress, recipients_csv, steering, submit
-from broadcaster.store import broadcasts
+from broadcaster.store import statuses
 from broadcaster.web.own import answers, shapes
 
 
@@ -90,11 +98,11 @@ def _plan_file(
 
 
 @cli.command("list")
-@click.option("--status", type=click.Choice(broadcasts.STATUSES), help="Only these.")
+@click.option("--status", type=click.Choice(statuses.STATUSES), help="Only these.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @with_json
 @installed
-def list_broadcasts(here: Installation, status: str | None, limit: int, as_json: bool) -> None:
+def list_broadcasts(here: Installation, status: BroadcastStatus | None, limit: int, as_json: bool) -> None:
     """Show the latest broadcasts with their counters.
 
     Example: broadcaster list --status paused

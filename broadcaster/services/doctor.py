@@ -13,7 +13,14 @@ from broadcaster.errors import GraphError, Misconfigured
 from broadcaster.meta.management import Graph
 from broadcaster.services import progress
 from broadcaster.services.planning import is_verified
-from broadcaster.store import broadcasts, callbacks, channels, database, leases, messages
+from broadcaster.store import (
+    broadcasts,
+    callbacks,
+    channels,
+    database,
+    leases,
+    messages,
+)
 from broadcaster.store.models import Channel
 from broadcaster.vault import Vault
 from broadcaster.worker.schedule import Schedule

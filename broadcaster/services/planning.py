@@ -11,7 +11,13 @@ from typing import Any
 from broadcaster.domain import phone, strict_json, templates
 from broadcaster.domain.templates import Slots, Variables
 from broadcaster.errors import Fault, Faults, Invalid, Kind
-from broadcaster.store import channels, contacts, conversations, definitions, suppressions
+from broadcaster.store import (
+    channels,
+    contacts,
+    conversations,
+    definitions,
+    suppressions,
+)
 from broadcaster.store.claims import SUPPRESSED
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Channel

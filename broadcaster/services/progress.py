@@ -5,9 +5,20 @@ from dataclasses import dataclass, field, replace
 
 from broadcaster import log
 from broadcaster.domain import pacing
+from broadcaster.domain.words import BroadcastStatus, WaitReason
 from broadcaster.errors import NotFound
-from broadcaster.store import allowance, broadcasts, channels, database, leases, messages, models
-from broadcaster.store.messages import Counts
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    channels,
+    counters,
+    database,
+    leases,
+    messages,
+    models,
+    statuses,
+)
+from broadcaster.store.counters import Counts
 from broadcaster.store.models import Broadcast, Channel, Message
 
 LATE_MS = 1000
@@ -34,7 +45,7 @@ class Quota:
 class Waiting:
     """Why messages of a broadcast have not left yet."""
 
-    reason: str
+    reason: WaitReason
     until: int | None = None
     detail: str | None = None
 
@@ -46,7 +57,7 @@ class Progress:
     facts: Broadcast
     channel: Channel
     counts: Counts
-    status: str
+    status: BroadcastStatus
     pace: float
     quota: Quota
     estimated_finish_at: int | None
@@ -68,14 +79,14 @@ def progress(public_id: str, now: int, face: str | None = None) -> Progress:
     return progress_of([get(public_id, face)], now)[0]
 
 
-def page(status: str | None, before: int | None, limit: int, now: int) -> list[Progress]:
+def page(status: BroadcastStatus | None, before: int | None, limit: int, now: int) -> list[Progress]:
     """Broadcasts with their counters, newest first."""
     return progress_of(broadcasts.page(status, before, limit, now), now)
 
 
 def progress_of(rows: list[Broadcast], now: int) -> list[Progress]:
     """The progress of each of these broadcasts."""
-    counted = messages.counts([row.id for row in rows])
+    counted = counters.of_broadcasts([row.id for row in rows])
     known = {row.id: row for row in channels.all_channels()}
     paces = leases.paces(now)
     allowances = {
@@ -103,49 +114,13 @@ def _progress(
         facts=row,
         channel=channel,
         counts=counts,
-        status=status(row, channel, counts, now),
+        status=statuses.status(row, channel, counts, now),
         pace=pace,
         quota=left,
         estimated_finish_at=_estimate(row, counts, pace, now),
         waiting=None if over else _waiting(row, channel, counts, left, now),
         late=row.started_at is not None and row.started_at - row.due_at > LATE_MS,
     )
-
-
-def status(row: Broadcast, channel: Channel, counts: Counts, now: int) -> str:
-    """The word for a broadcast, derived from its facts and counts; store.broadcast.page filters alike."""
-    if row.stopped_at is not None:
-        return "cancelled"
-    if row.finished_at is not None:
-        if not counts.states["failed"]:
-            return "completed"
-        return "partial" if counts.states["sent"] else "failed"
-    if row.paused_at is not None or (channel.paused_at is not None and row.due_at <= now):
-        return "paused"
-    if row.started_at is not None:
-        return "sending"
-    return "scheduled" if row.due_at > now else "queued"
-
-
-def stage(row: Broadcast, counts: Counts) -> str:
-    """How far a broadcast is for faces to whom a bad receipt is a failure; store.broadcast.search
-    filters alike."""
-    if row.stopped_at is not None:
-        return "cancelled"
-    if row.finished_at is None:
-        return "waiting" if row.started_at is None else "under way"
-    if not counts.failed_in_all:
-        return "completed"
-    return "partial" if counts.sent_in_all else "failed"
-
-
-def standing(row: Message) -> str:
-    """Where one message stands for the same faces; store.message.search filters alike."""
-    if row.state == "failed" or row.delivery == "failed":
-        return "failed"
-    if row.state != "sent":
-        return "cancelled" if row.state == "cancelled" else "pending"
-    return row.delivery or "sent"
 
 
 def _waiting(row: Broadcast, channel: Channel, counts: Counts, left: Quota, now: int) -> Waiting | None:

@@ -14,9 +14,17 @@ from typing_extensions import TypedDict
 
 from broadcaster import log
 from broadcaster.domain import strict_json
-from broadcaster.store import broadcasts, channels, contacts, conversations, events, messages
+from broadcaster.store import (
+    broadcasts,
+    channels,
+    contacts,
+    conversations,
+    counters,
+    events,
+    messages,
+)
 from broadcaster.store.conversations import Assigned
-from broadcaster.store.messages import Counts
+from broadcaster.store.counters import Counts
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
@@ -209,7 +217,7 @@ def tell_broadcasts(kind: EventType[BroadcastDocument], broadcast_ids: Sequence[
     """Tell that this happened to each of these broadcasts."""
     if not broadcast_ids:
         return
-    counted = messages.counts(broadcast_ids)
+    counted = counters.of_broadcasts(broadcast_ids)
     numbers = {row.id: row for row in channels.all_channels()}
     documents = [
         _broadcast(row, numbers[row.channel_id], counted[row.id], kind)

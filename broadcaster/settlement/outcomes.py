@@ -17,7 +17,15 @@ from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
 from broadcaster.settlement.event_documents import Happening
-from broadcaster.store import allowance, broadcasts, callbacks, channels, contacts, conversations, messages
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    callbacks,
+    channels,
+    contacts,
+    conversations,
+    messages,
+)
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.messages import Moved
 

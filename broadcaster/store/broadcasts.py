@@ -7,12 +7,11 @@ from typing import Any
 from peewee import fn
 
 from broadcaster import log
-from broadcaster.store import database, messages
+from broadcaster.domain.words import BroadcastStage, BroadcastStatus
+from broadcaster.store import counters, database, messages, statuses
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
-
-STATUSES = ("scheduled", "queued", "sending", "paused", "completed", "partial", "failed", "cancelled")
 
 
 def accept(facts: dict[str, Any], drafts: Iterable[messages.Draft], now: int) -> Broadcast:
@@ -46,7 +45,7 @@ def stop(broadcast_id: int, now: int) -> bool:
     row = Broadcast.get_by_id(broadcast_id)
     if row.stopped_at is not None or row.finished_at is not None:
         return False
-    in_flight = messages.counts([broadcast_id])[broadcast_id].states["sending"]
+    in_flight = counters.of_broadcast(broadcast_id).states["sending"]
     Broadcast.update(
         stopped_at=now,
         stopped_cancelled=messages.stop(broadcast_id, now),
@@ -147,13 +146,13 @@ def channels_of(broadcast_ids: Iterable[int]) -> dict[int, int]:
     return dict(database.tuples(query.where(Broadcast.id.in_(list(broadcast_ids)))))
 
 
-def page(status: str | None, before: int | None, limit: int, now: int) -> list[Broadcast]:
+def page(status: BroadcastStatus | None, before: int | None, limit: int, now: int) -> list[Broadcast]:
     """Broadcasts newest first, before an id, of one status if given."""
     query = Broadcast.select()
     if before is not None:
         query = query.where(Broadcast.id < before)
     if status is not None:
-        query = query.where(_has_status(status, now))
+        query = query.where(statuses.has_status(status, now))
     return list(query.order_by(Broadcast.id.desc()).limit(limit))
 
 
@@ -164,39 +163,12 @@ def active_since(time: int) -> list[int]:
     return [row_id for (row_id,) in database.tuples(query)]
 
 
-def _has_status(status: str, now: int) -> Any:
-    """The same derivation as broadcasts.status(), as a condition."""
-    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
-    held = fn.EXISTS(
-        Channel.select(1).where((Channel.id == Broadcast.channel_id) & Channel.paused_at.is_null(False))
-    )
-    paused = Broadcast.paused_at.is_null(False) | (held & (Broadcast.due_at <= now))
-    started = Broadcast.started_at.is_null(False)
-    some_failed, some_sent = _some("failed"), _some("sent")
-    ended, going = ~stopped & finished, ~stopped & ~finished
-    return {
-        "cancelled": stopped,
-        "failed": ended & some_failed & ~some_sent,
-        "partial": ended & some_failed & some_sent,
-        "completed": ended & ~some_failed,
-        "paused": going & paused,
-        "sending": going & ~paused & started,
-        "scheduled": going & ~paused & ~started & (Broadcast.due_at > now),
-        "queued": going & ~paused & ~started & (Broadcast.due_at <= now),
-    }[status]
-
-
-def _some(state: str) -> Any:
-    found = Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.state == state))
-    return fn.EXISTS(found)
-
-
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which broadcasts of a face are wanted; times are epoch milliseconds, `stage` is broadcasts.stage()."""
+    """Which broadcasts of a face are wanted; times are epoch milliseconds, `stage` is statuses.stage()."""
 
     face: str
-    stage: str | None = None
+    stage: BroadcastStage | None = None
     template: tuple[str, str, str] | None = None
     """Business account, name and language."""
     created_from: int | None = None
@@ -207,7 +179,7 @@ def search(wanted: Search, offset: int, limit: int) -> tuple[int, list[Broadcast
     """How many broadcasts fit, and one page of them, newest first."""
     query = Broadcast.select().where(Broadcast.face == wanted.face)
     if wanted.stage is not None:
-        query = query.where(_is_at(wanted.stage))
+        query = query.where(statuses.has_stage(wanted.stage))
     if wanted.template is not None:
         waba_id, name, language = wanted.template
         numbers = Channel.select(Channel.id).where(Channel.waba_id == waba_id)
@@ -221,22 +193,6 @@ def search(wanted: Search, offset: int, limit: int) -> tuple[int, list[Broadcast
     if wanted.created_before is not None:
         query = query.where(Broadcast.created_at < wanted.created_before)
     return query.count(), list(query.order_by(Broadcast.id.desc()).offset(offset).limit(limit))
-
-
-def _is_at(stage: str) -> Any:
-    stopped, finished = Broadcast.stopped_at.is_null(False), Broadcast.finished_at.is_null(False)
-    started = Broadcast.started_at.is_null(False)
-    some_failed = fn.EXISTS(messages.standing(Broadcast.id, "failed"))
-    some_sent = fn.EXISTS(messages.standing(Broadcast.id, "sent", "delivered", "read"))
-    ended, going = ~stopped & finished, ~stopped & ~finished
-    return {
-        "cancelled": stopped,
-        "waiting": going & ~started,
-        "under way": going & started,
-        "completed": ended & ~some_failed,
-        "partial": ended & some_failed & some_sent,
-        "failed": ended & some_failed & ~some_sent,
-    }[stage]
 
 
 def channels_to_wake(now: int) -> list[int]:

@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.retries import PAIR_MS
-from broadcaster.store import allowance, broadcasts, database, leases, messages, suppressions
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    database,
+    leases,
+    messages,
+    suppressions,
+)
 from broadcaster.store.messages import Moved
 from broadcaster.store.models import Broadcast, Channel, Template
 

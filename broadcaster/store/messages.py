@@ -7,57 +7,24 @@ comes late cannot undo what happened meanwhile.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from peewee import Value, fn
 
 from broadcaster.domain import strict_json
 from broadcaster.domain.decide import Claimed, Decision, Failed, Lost, PutBack, Sent
 from broadcaster.domain.receipts import Receipt, Standing, settle
-from broadcaster.store import database
+from broadcaster.domain.words import Delivery, MessageStanding
+from broadcaster.store import database, statuses
 from broadcaster.store.allowance import DAY
+from broadcaster.store.counters import OPEN
 from broadcaster.store.models import Broadcast, Channel, Message, Reached
 
 MAYBE = "OUTCOME_UNKNOWN"
 """The code of what was given up without knowing whether it was delivered."""
 UNDELIVERED = "UNDELIVERED"
 """The code of what a receipt called failed without giving one."""
-OPEN = ("pending", "sending", "unknown")
-STATES = ("pending", "sending", "sent", "failed", "unknown", "cancelled")
-DELIVERIES = ("sent", "delivered", "read", "failed")
-Delivery = Literal["sent", "delivered", "read", "failed"]
 _NEVER = 2**62
-
-
-class Counts(NamedTuple):
-    """How many messages of a broadcast are in each state, and what receipts said of them.
-
-    `undelivered` were sent, and failed by receipt.
-    """
-
-    states: dict[str, int]
-    deliveries: dict[str, int]
-    undelivered: int = 0
-
-    @property
-    def total(self) -> int:
-        return sum(self.states.values())
-
-    @property
-    def open(self) -> int:
-        return sum(self.states[state] for state in OPEN)
-
-    @property
-    def failed_in_all(self) -> int:
-        """Refused at hand-over or by receipt."""
-        return self.states["failed"] + self.undelivered
-
-    @property
-    def sent_in_all(self) -> int:
-        """Handed over and not failed later."""
-        return self.states["sent"] - self.undelivered
 
 
 class Moved(NamedTuple):
@@ -437,39 +404,6 @@ def stop(broadcast_id: int, now: int) -> int:
     return query.where((Message.broadcast_id == broadcast_id) & (Message.state == "pending")).execute()
 
 
-def counts(broadcast_ids: Iterable[int]) -> dict[int, Counts]:
-    """The counters of each broadcast, in one statement and therefore of one moment."""
-    found = {i: Counts(dict.fromkeys(STATES, 0), dict.fromkeys(DELIVERIES, 0)) for i in broadcast_ids}
-    query = (
-        Message.select(Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id))
-        .where(Message.broadcast_id.in_(list(found)))
-        .group_by(Message.broadcast_id, Message.state, Message.delivery)
-    )
-    for broadcast_id, state, delivery, count in database.tuples(query):
-        counted = found[broadcast_id]
-        counted.states[state] += count
-        if delivery is not None:
-            counted.deliveries[delivery] += count
-        if (state, delivery) == ("sent", "failed"):
-            found[broadcast_id] = counted._replace(undelivered=count)
-    return found
-
-
-def totals() -> list[tuple[int, str, str | None, int]]:
-    """All messages there are: channel, state, delivery, how many."""
-    # The inner sums run over the index of the counters alone; a join below them would read every row.
-    inner = Message.select(
-        Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id).alias("many")
-    ).group_by(Message.broadcast_id, Message.state, Message.delivery)
-    columns = (Broadcast.channel_id, inner.c.state, inner.c.delivery)
-    query = (
-        Broadcast.select(*columns, fn.SUM(inner.c.many))
-        .join(inner, on=(inner.c.broadcast_id == Broadcast.id))
-        .group_by(*columns)
-    )
-    return [tuple(row) for row in database.tuples(query)]
-
-
 def oldest_due(now: int) -> dict[int, int]:
     """For each channel with messages that could leave by their time, since when the first could."""
     query = (
@@ -543,30 +477,14 @@ def single(broadcast_id: int) -> tuple[Message, bool]:
     return row, row.state == "pending" and bool(held.exists())
 
 
-def search(broadcast_id: int, standing: str | None, offset: int, limit: int) -> tuple[int, list[Message]]:
-    """How many messages of a broadcast stand so (broadcasts.standing), and one page of them."""
+def search(
+    broadcast_id: int, standing: MessageStanding | None, offset: int, limit: int
+) -> tuple[int, list[Message]]:
+    """How many messages of a broadcast have this standing, and one page of them."""
     query = Message.select().where(Message.broadcast_id == broadcast_id)
     if standing is not None:
-        query = query.where(_stands(standing))
+        query = query.where(statuses.has_standing(standing))
     return query.count(), list(query.order_by(Message.id).offset(offset).limit(limit))
-
-
-def standing(broadcast_id: Any, *standings: str) -> Any:
-    """A query for the messages of a broadcast that stand in any of these ways."""
-    anyhow = reduce(or_, (_stands(one) for one in standings))
-    return Message.select(1).where((Message.broadcast_id == broadcast_id) & anyhow)
-
-
-def _stands(standing: str) -> Any:
-    failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
-    if standing == "failed":
-        return failed
-    if standing == "sent":
-        silent = Message.delivery.is_null() | (Message.delivery == "sent")
-        return (Message.state == "sent") & silent
-    if standing in DELIVERIES:
-        return (Message.state == "sent") & (Message.delivery == standing)
-    return Message.state.in_(OPEN) & ~failed if standing == "pending" else Message.state == standing
 
 
 def find(reference: str) -> Message | None:
@@ -612,7 +530,7 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
 
 def failures(broadcast_id: int) -> list[tuple[str, str | None, int]]:
     """Codes of what failed, of hand-over or by receipt, with one of their texts and their number."""
-    failed = (Message.state == "failed") | fn.COALESCE(Message.delivery == "failed", False)
+    failed = statuses.has_standing("failed")
     query = (
         Message.select(Message.error_code, fn.MAX(Message.error_text), fn.COUNT(Message.id))
         .where((Message.broadcast_id == broadcast_id) & failed)

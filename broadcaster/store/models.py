@@ -4,6 +4,8 @@
 Times are epoch milliseconds, JSON is text.
 """
 
+from typing import cast
+
 from peewee import (
     AutoField,
     BigIntegerField,
@@ -15,6 +17,8 @@ from peewee import (
     Model,
     TextField,
 )
+
+from broadcaster.domain.words import Delivery, MessageState, OnUnknown, PauseReason
 
 database = DatabaseProxy()
 
@@ -54,7 +58,7 @@ class Channel(Base):
     created_at = BigIntegerField()
     synced_at = BigIntegerField(null=True)
     paused_at = BigIntegerField(null=True)
-    pause_reason = TextField(null=True)
+    pause_reason = cast("TextField[PauseReason | None]", TextField(null=True))
     pause_detail = TextField(null=True)
 
 
@@ -107,7 +111,7 @@ class Broadcast(Base):
     due_at = BigIntegerField()
     started_at = BigIntegerField(null=True)
     paused_at = BigIntegerField(null=True)
-    pause_reason = TextField(null=True)
+    pause_reason = cast("TextField[PauseReason | None]", TextField(null=True))
     pause_detail = TextField(null=True)
     stopped_at = BigIntegerField(null=True)
     stopped_cancelled = IntegerField(null=True)
@@ -118,7 +122,7 @@ class Broadcast(Base):
     task_id = TextField(null=True)
     action_key = TextField(null=True)
     action_value = TextField(null=True)
-    on_unknown = TextField()
+    on_unknown = cast("TextField[OnUnknown]", TextField())
     expire_at = BigIntegerField(null=True)
 
 
@@ -135,8 +139,8 @@ class Message(Base):
     content = TextField()
     variables = TextField(null=True)
     metadata = TextField(null=True)
-    state = TextField()
-    delivery = TextField(null=True)
+    state = cast("TextField[MessageState]", TextField())
+    delivery = cast("TextField[Delivery | None]", TextField(null=True))
     attempt = IntegerField()
     tries = IntegerField()
     next_at = BigIntegerField()

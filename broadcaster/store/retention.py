@@ -5,7 +5,7 @@ from typing import Any
 
 from peewee import fn
 
-from broadcaster.store import database, messages
+from broadcaster.store import counters, database, messages
 from broadcaster.store.models import (
     Broadcast,
     Callback,
@@ -52,7 +52,7 @@ def idle_contacts(before: int, limit: int) -> list[int]:
             (Conversation.contact_id == Contact.id) & (Conversation.last_sent_at >= before)
         )
     )
-    waiting = Message.select(Message.recipient).where(Message.state.in_(messages.OPEN))
+    waiting = Message.select(Message.recipient).where(Message.state.in_(counters.OPEN))
     query = Contact.select(Contact.id).where(
         (Contact.created_at < before) & ~written & Contact.recipient.not_in(waiting)
     )
@@ -84,7 +84,7 @@ def erase(names: Sequence[str]) -> dict[str, int]:
     with database.transaction():
         ids = [
             row_id
-            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(messages.OPEN)))
+            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(counters.OPEN)))
         ]
         contacts = [
             row_id
@@ -108,7 +108,7 @@ def erase(names: Sequence[str]) -> dict[str, int]:
 
 def on_their_way(names: Sequence[str]) -> int:
     """How many messages to a person have not come to an end."""
-    return int(_to(names, Message.id, Message.state.in_(messages.OPEN)).count())
+    return int(_to(names, Message.id, Message.state.in_(counters.OPEN)).count())
 
 
 def _to(names: Sequence[str], column: Any, which: Any) -> Any:

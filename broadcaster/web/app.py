@@ -14,7 +14,15 @@ from broadcaster.services import progress
 from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
-from broadcaster.web import dashboard, dialects, meta_callback, metrics, openapi, own, requests
+from broadcaster.web import (
+    dashboard,
+    dialects,
+    meta_callback,
+    metrics,
+    openapi,
+    own,
+    requests,
+)
 from broadcaster.worker.schedule import Schedule
 
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)

@@ -14,19 +14,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, templates, timestamps
 from broadcaster.domain.templates import Slots, Variables
+from broadcaster.domain.words import BroadcastStage
 from broadcaster.errors import Faults, Kind
 from broadcaster.services import progress
 from broadcaster.services.planning import Names, Recipient, Spec, TemplateRef
 from broadcaster.services.progress import Progress
-from broadcaster.store import channels
+from broadcaster.store import channels, statuses
 from broadcaster.web import requests
-from broadcaster.web.description import ALWAYS, IDEMPOTENT, KEY, OF_BODIES, Face, Operation
+from broadcaster.web.description import (
+    ALWAYS,
+    IDEMPOTENT,
+    KEY,
+    OF_BODIES,
+    Face,
+    Operation,
+)
 
 NAME = "keebai"
 TOKEN_PREFIX = "kbai_pk"
 
 _BULK, _TEMPLATE = "/v1/messages/bulk", "/v1/messages/template"
-_STATUS_OF_STAGE = {
+_STATUS_OF_STAGE: dict[BroadcastStage, str] = {
     "waiting": "PENDING",
     "under way": "IN_PROGRESS",
     "completed": "COMPLETED",
@@ -242,7 +250,7 @@ def _progress(tracked: Progress) -> dict[str, Any]:
     facts, counts = tracked.facts, tracked.counts
     return {
         "broadcast_id": facts.public_id,
-        "status": _STATUS_OF_STAGE[progress.stage(facts, counts)],
+        "status": _STATUS_OF_STAGE[statuses.stage(facts, counts)],
         "total_recipients": counts.total,
         "sent": counts.sent_in_all,
         "failed": counts.failed_in_all,

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from broadcaster import __version__
 from broadcaster.clock import epoch_ms
 from broadcaster.services import progress
-from broadcaster.store import callbacks, channels, database, leases, messages
+from broadcaster.store import callbacks, channels, counters, database, leases, messages
 from broadcaster.store.models import Channel
 from broadcaster.web import requests
 
@@ -82,7 +82,7 @@ class _Figures(Collector):
             "Messages by what we did (state) and what Meta said of them (delivery); in flight is sending.",
             labels=["channel", "state", "delivery"],
         )
-        for channel_id, state, delivery, count in messages.totals():
+        for channel_id, state, delivery, count in counters.of_channels():
             family.add_metric([names[channel_id], state, delivery or "none"], count)
         return family
 

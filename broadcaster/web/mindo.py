@@ -7,6 +7,7 @@ leaves open is decided as Django REST does, which its answers look like.
 import math
 import re
 import uuid
+from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
@@ -17,11 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import pacing, strict_json, templates, timestamps
 from broadcaster.domain.templates import Place, Slots, Variables
+from broadcaster.domain.words import BroadcastStage
 from broadcaster.errors import Faults, Invalid, Kind, NotFound
 from broadcaster.services import progress, single_send, submit
 from broadcaster.services.planning import Names, Recipient, Spec, TemplateRef
 from broadcaster.services.progress import Progress
-from broadcaster.store import allowance, broadcasts, channels, contacts, definitions, messages, tokens
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    channels,
+    contacts,
+    definitions,
+    messages,
+    statuses,
+    tokens,
+)
 from broadcaster.store.models import Broadcast, Channel, Message, Template
 from broadcaster.web import requests
 from broadcaster.web.description import (
@@ -48,7 +59,7 @@ _PAGE_SIZE, _LARGEST_PAGE = 20, 100
 _MINUTE = 60
 _DAY = 86_400_000
 
-_STATUS_OF_STAGE = {
+_STATUS_OF_STAGE: dict[BroadcastStage, str] = {
     "waiting": "QUEUED",
     "under way": "PROCESSING",
     "completed": "COMPLETED",
@@ -57,7 +68,6 @@ _STATUS_OF_STAGE = {
     "cancelled": "CANCELLED",
 }
 _STAGE_OF_STATUS = {status: stage for stage, status in _STATUS_OF_STAGE.items()}
-_MESSAGE_STATUSES = ("sent", "delivered", "read", "failed", "pending", "cancelled")
 _NAMES = Names(channel="phone_number_id", template="template_name", language="language", to="phone")
 _SINGLE_NAMES = Names(
     channel="phone_number_id", template="template_name", language="language", to="recipient_phone"
@@ -300,7 +310,7 @@ class BulkSendMessages(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, bulk_send_id: str) -> None:
         requests.caller(request, epoch_ms(), "broadcasts:read")
         page = _page(request)
-        status = _one_of(request, "status", _MESSAGE_STATUSES)
+        status = _one_of(request, "status", statuses.STANDINGS)
         broadcast = progress.get(_uuid(bulk_send_id), NAME)
         count, rows = messages.search(broadcast.id, status, page.offset, page.size)
         described = [_message_row(row) for row in rows]
@@ -394,11 +404,12 @@ def _is_count(text: str) -> bool:
     return re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII) is not None
 
 
-def _one_of(request: falcon.Request, name: str, choices: Any) -> str | None:
+def _one_of(request: falcon.Request, name: str, choices: Collection[requests.Word]) -> requests.Word | None:
     value = _given(request, name)
-    if value is not None and value not in choices:
+    chosen = next((choice for choice in choices if choice == value), None)
+    if value is not None and chosen is None:
         raise _invalid(name, f"must be one of {', '.join(choices)}")
-    return value
+    return chosen
 
 
 def _invalid(name: str, message: str) -> Invalid:
@@ -500,7 +511,7 @@ def _row(tracked: Progress) -> dict[str, Any]:
     deliveries, total = counts.deliveries, counts.total
     return {
         "id": facts.public_id,
-        "status": _STATUS_OF_STAGE[progress.stage(facts, counts)],
+        "status": _STATUS_OF_STAGE[statuses.stage(facts, counts)],
         "template": _template_of(facts, channel.waba_id),
         "phone_number": {
             "id": channel.id,
@@ -541,7 +552,7 @@ def _template_of(facts: Broadcast, waba_id: str) -> dict[str, Any]:
 
 
 def _message_row(row: Message) -> dict[str, Any]:
-    status = progress.standing(row)
+    status = statuses.standing(row)
     return {
         "id": row.id,
         "recipient_phone": row.recipient,
@@ -556,7 +567,7 @@ def _message_row(row: Message) -> dict[str, Any]:
 
 
 def _message(row: Message, broadcast: Broadcast) -> dict[str, Any]:
-    status = progress.standing(row)
+    status = statuses.standing(row)
     failed = status == "failed"
     person = contacts.of(row.recipient)
     template = definitions.find(
@@ -764,7 +775,7 @@ FACE = Face(
                 {"id": 4711, "recipient_phone": _PHONE, "status": "read", "meta_message_id": "wamid.HBgM"}
             ),
             *_PAGES,
-            choice("status", _MESSAGE_STATUSES),
+            choice("status", statuses.STANDINGS),
         ),
         _reading(f"{_ROOT}/messages/{{wamid}}", "One message by Meta's id", _ONE),
         Operation(

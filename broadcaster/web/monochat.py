@@ -22,7 +22,14 @@ from broadcaster.services.progress import Progress
 from broadcaster.store import channels
 from broadcaster.store.models import Broadcast
 from broadcaster.web import requests
-from broadcaster.web.description import ALWAYS, IDEMPOTENT, KEY, OF_BODIES, Face, Operation
+from broadcaster.web.description import (
+    ALWAYS,
+    IDEMPOTENT,
+    KEY,
+    OF_BODIES,
+    Face,
+    Operation,
+)
 
 NAME = "monochat"
 TOKEN_PREFIX = None

@@ -141,6 +141,7 @@ def json_object(raw: bytes, faults: Faults) -> dict[str, Any]:
 
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Word = TypeVar("Word", bound=str)
 
 
 def few(value: Any) -> Any:
@@ -283,11 +284,13 @@ class Query:
     def text(self, name: str) -> str | None:
         return self._given.get(name)
 
-    def one_of(self, name: str, choices: Collection[str]) -> str | None:
+    def one_of(self, name: str, choices: Collection[Word]) -> Word | None:
+        """The choice of this name, None where none is given; another word is a fault."""
         value = self._given.get(name)
-        if value is not None and value not in choices:
+        chosen = next((choice for choice in choices if choice == value), None)
+        if value is not None and chosen is None:
             self.faults.add(name, f"must be one of {', '.join(choices)}")
-        return value
+        return chosen
 
     def integer(self, name: str, default: int | None, least: int, most: int) -> Any:
         value = self._given.get(name)

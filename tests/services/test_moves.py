@@ -11,7 +11,15 @@ from broadcaster.domain import strict_json
 from broadcaster.meta import payloads
 from broadcaster.services import meta_events
 from broadcaster.store import broadcasts, database, installation
-from broadcaster.store.models import Broadcast, Callback, Channel, Event, Message, Suppression, Template
+from broadcaster.store.models import (
+    Broadcast,
+    Callback,
+    Channel,
+    Event,
+    Message,
+    Suppression,
+    Template,
+)
 from tests.conftest import CHANNEL, NOW, Client, request_of, settle
 from tests.store.test_receipts import callback, status
 

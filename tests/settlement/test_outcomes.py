@@ -11,7 +11,15 @@ from broadcaster.domain.verdicts import LOST, Move, Verdict
 from broadcaster.settlement import event_documents, lifecycle, outcomes
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import channels, database, installation, webhooks
-from broadcaster.store.models import Broadcast, Channel, Conversation, Event, Message, Reached, Suppression
+from broadcaster.store.models import (
+    Broadcast,
+    Channel,
+    Conversation,
+    Event,
+    Message,
+    Reached,
+    Suppression,
+)
 from tests.conftest import NOW
 from tests.store.test_state_machine import accepted, claim, states
 

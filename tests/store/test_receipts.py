@@ -13,7 +13,7 @@ from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import read
 from broadcaster.settlement import outcomes
-from broadcaster.store import callbacks, database, installation, messages
+from broadcaster.store import callbacks, counters, database, installation, messages
 from broadcaster.store.models import Broadcast, Callback, EarlyReceipt, Event, Message
 from tests.conftest import NOW
 from tests.store.test_state_machine import (
@@ -143,7 +143,7 @@ def test_receipts_settle_what_no_answer_did(channel_row: Any) -> None:
         status("delivered", "wamid.1", tag_of(claimed[0])), status("failed", "wamid.2", tag_of(claimed[1]))
     )
     assert states(made) == {"sent": 1, "failed": 1, "unknown": 1}
-    counts = messages.counts([made.id])[made.id]
+    counts = counters.of_broadcast(made.id)
     assert {word: count for word, count in counts.deliveries.items() if count} == {
         "delivered": 1,
         "failed": 1,

@@ -8,7 +8,15 @@ from peewee import IntegrityError
 
 from broadcaster.domain.decide import Failed, Lost, PutBack, Sent
 from broadcaster.settlement import lifecycle, outcomes
-from broadcaster.store import allowance, broadcasts, claims, database, leases, messages
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    claims,
+    counters,
+    database,
+    leases,
+    messages,
+)
 from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Message
@@ -43,7 +51,7 @@ def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0, room: in
 
 
 def states(row: Broadcast) -> dict[str, int]:
-    counted = messages.counts([row.id])[row.id]
+    counted = counters.of_broadcast(row.id)
     return {state: count for state, count in counted.states.items() if count}
 
 
@@ -122,7 +130,7 @@ SETTLES: list[tuple[Callable[[Any], int], str, set[str]]] = [
 
 
 @pytest.mark.parametrize(("settle", "end", "froms"), SETTLES, ids=lambda v: getattr(v, "__name__", None))
-@pytest.mark.parametrize("state", messages.STATES)
+@pytest.mark.parametrize("state", counters.STATES)
 def test_each_move_leaves_only_its_own_states(
     channel_row: Any, settle: Callable[[Any], int], end: str, froms: set[str], state: str
 ) -> None:

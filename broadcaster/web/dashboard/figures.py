@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+from broadcaster.domain.words import BroadcastStatus
 from broadcaster.services import progress
 from broadcaster.services.progress import Progress
 from broadcaster.store import broadcasts, callbacks, channels, messages
 from broadcaster.store.models import Message
 from broadcaster.web.own import answers
 
-UNDER_WAY = ("sending", "paused", "queued", "scheduled")
+UNDER_WAY: tuple[BroadcastStatus, ...] = ("sending", "paused", "queued", "scheduled")
 MINUTE = 60_000
 _LATELY_MS = 60 * MINUTE
 _SECONDS = 1000

@@ -9,14 +9,22 @@ from urllib.parse import quote
 import falcon
 
 from broadcaster.clock import epoch_ms
+from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import BroadcasterError, NotFound
 from broadcaster.services import progress, steering
-from broadcaster.store import broadcasts, messages
+from broadcaster.store import counters, messages, statuses
 from broadcaster.web import requests
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.base import Desk, Page
 from broadcaster.web.dashboard.compose import Compose
-from broadcaster.web.dashboard.lists import Channels, Events, Suppressions, Templates, Tokens, Webhooks
+from broadcaster.web.dashboard.lists import (
+    Channels,
+    Events,
+    Suppressions,
+    Templates,
+    Tokens,
+    Webhooks,
+)
 from broadcaster.web.dashboard.session import Patience, check_origin
 from broadcaster.web.own import answers
 
@@ -134,16 +142,15 @@ class Overview(Page):
             now=now,
         )
 
-    def _of(self, status: str, now: int) -> list[progress.Progress]:
+    def _of(self, status: BroadcastStatus, now: int) -> list[progress.Progress]:
         return progress.page(status, None, 20, now)
 
 
 class Broadcasts(Page):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         session, now = self.entered(request), epoch_ms()
-        status = request.get_param("status") or None
+        status = next((word for word in statuses.STATUSES if word == request.get_param("status")), None)
         before = request.get_param_as_int("after", min_value=1, max_value=2**62)
-        status = status if status in broadcasts.STATUSES else None
         found = progress.page(status, before, _PAGE + 1, now)
         following = found[_PAGE - 1].facts.id if len(found) > _PAGE else None
         self.page(
@@ -152,7 +159,7 @@ class Broadcasts(Page):
             session,
             rows=[self.row(tracked) for tracked in found[:_PAGE]],
             chosen=status,
-            statuses=broadcasts.STATUSES,
+            statuses=statuses.STATUSES,
             following=following,
             now=now,
         )
@@ -176,7 +183,7 @@ class Broadcast(Page):
             rows=[answers.message(row, public_id) for row in found[:_PAGE]],
             following=found[_PAGE - 1].id if len(found) > _PAGE else None,
             wanted=wanted,
-            states=(*messages.STATES, *(f"delivery:{word}" for word in messages.DELIVERIES)),
+            states=(*counters.STATES, *(f"delivery:{word}" for word in counters.DELIVERIES)),
             here=request.relative_uri,
             note=self.note(request),
             now=now,

@@ -1,7 +1,7 @@
 """Our own API's operations, described."""
 
 from broadcaster.settlement import event_documents
-from broadcaster.store import broadcasts, messages
+from broadcaster.store import counters, statuses
 from broadcaster.web.description import (
     ALWAYS,
     IDEMPOTENT,
@@ -200,7 +200,7 @@ FACE = Face(
             "Broadcasts, newest first",
             _READ,
             _page(_BROADCAST),
-            choice("status", broadcasts.STATUSES),
+            choice("status", statuses.STATUSES),
             integer("after", 1, _LARGEST_ID),
             integer("limit", 1, 100, 20),
         ),
@@ -213,8 +213,8 @@ FACE = Face(
             {200: (_page(_MESSAGE), Text("text/csv", "id,to,state\r\n4711,905554443301,sent\r\n"))},
             _ANSWERS,
             (
-                choice("state", messages.STATES),
-                choice("delivery", messages.DELIVERIES),
+                choice("state", counters.STATES),
+                choice("delivery", counters.DELIVERIES),
                 Parameter("code", {"type": "string"}),
                 _AFTER,
                 _LIMIT,

@@ -9,16 +9,22 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import phone, strict_json, timestamps
 from broadcaster.errors import Faults, NotFound
-from broadcaster.services import channel_setup, planning, progress, steering, webhook_targets
+from broadcaster.services import (
+    channel_setup,
+    planning,
+    progress,
+    steering,
+    webhook_targets,
+)
 from broadcaster.settlement import event_documents, opt_outs
 from broadcaster.store import (
-    broadcasts,
     channels,
     contacts,
     conversations,
+    counters,
     definitions,
     events,
-    messages,
+    statuses,
     suppressions,
     tokens,
     webhooks,
@@ -93,7 +99,7 @@ class Broadcasts(_Resource):
         now = epoch_ms()
         requests.caller(request, now, "broadcasts:read")
         query = requests.Query(request, ("status", "after", "limit"))
-        status = query.one_of("status", broadcasts.STATUSES)
+        status = query.one_of("status", statuses.STATUSES)
         before = query.integer("after", None, 1, _LARGEST_ID)
         limit = query.integer("limit", 20, 1, 100)
         query.check()
@@ -114,8 +120,8 @@ class Messages(_Resource):
         requests.caller(request, epoch_ms(), "broadcasts:read")
         query = requests.Query(request, ("state", "delivery", "code", "after", "limit"))
         wanted = {
-            "state": query.one_of("state", messages.STATES),
-            "delivery": query.one_of("delivery", messages.DELIVERIES),
+            "state": query.one_of("state", counters.STATES),
+            "delivery": query.one_of("delivery", counters.DELIVERIES),
             "error_code": query.text("code"),
         }
         filters = {column: value for column, value in wanted.items() if value is not None}
