@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broadcaster.domain import phone, strict_json, templates
-from broadcaster.domain.templates import Slots, Variables
+from broadcaster.domain.templates import Preview, Slots, Variables
 from broadcaster.errors import Fault, Faults, Invalid, Kind
 from broadcaster.store import (
     channels,
@@ -130,7 +130,7 @@ class Plan:
     drafts: list[Draft]
     duplicates: int
     notes: Faults
-    preview: dict[str, Any] | None
+    preview: Preview | None
 
     @property
     def invalid(self) -> int:
@@ -223,7 +223,7 @@ class _Drafting:
         self.drafts: list[Draft] = []
         self.chosen: _Template | None = None
         """The template that stands for the broadcast: the request's, or its first recipient's."""
-        self.preview: dict[str, Any] | None = None
+        self.preview: Preview | None = None
         self._channel = channel
         self._known: dict[tuple[str, str | None], _Template | Fault] = {}
         self._first_seen: dict[str, str] = {}

@@ -8,7 +8,7 @@ from broadcaster.domain import templates
 from broadcaster.errors import Faults
 from broadcaster.sandbox.check import Refused, check_template
 
-ROWS = json.loads((Path(templates.__file__).parents[1] / "sandbox" / "templates.json").read_text())
+ROWS = json.loads((Path(templates.__file__).parents[2] / "sandbox" / "templates.json").read_text())
 BY_NAME = {(row["name"], row["language"]): row for row in ROWS}
 
 

@@ -36,11 +36,13 @@ class Templates(Page):
         self.page(response, "template.html", session, t=answers.template(row), id=row.id, preview=sketch(row))
 
 
-def sketch(row: Template) -> dict[str, Any]:
+def sketch(row: Template) -> templates.Preview:
     """A template as its reader will see it, with its variables' names where their values will be."""
     definition = strict_json.loads(row.components.encode())
     carousel: dict[str, Any] = next((part for part in definition if part.get("type") == "CAROUSEL"), {})
-    bare: list[dict[str, Any]] = [{"components": []} for _ in carousel.get("cards") or []]
+    bare: list[templates.Card] = [
+        {"card_index": i, "components": []} for i, _ in enumerate(carousel.get("cards") or [])
+    ]
     return templates.preview(definition, [{"type": "carousel", "cards": bare}])
 
 
