@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from broadcaster import log
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import verdicts
+from broadcaster.domain.breaker import Breaker
 from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import database
@@ -37,7 +38,7 @@ class Recorder:
         self._write = write
         self._waiting: list[_Waiting] = []
         self._news = asyncio.Event()
-        self._breakers: dict[int, verdicts.Breaker] = {}
+        self._breakers: dict[int, Breaker] = {}
 
     def add(self, answer: Answer, settled: Callable[[], None]) -> None:
         """Have an answer written; `settled` is called when it is durable."""
@@ -106,13 +107,13 @@ def hold_all(details: dict[int, str]) -> None:
             logger.warning("broadcast paused", broadcast=broadcast_id, detail=detail)
 
 
-def _trips(answers: list[Answer], breakers: dict[int, verdicts.Breaker]) -> dict[int, str]:
+def _trips(answers: list[Answer], breakers: dict[int, Breaker]) -> dict[int, str]:
     """Broadcasts whose messages fail for the way they are made, and why each is to be held."""
     found = {}
     for verdict, claimed in ((one.verdict, one.message) for one in answers):
         if verdict.move not in (verdicts.Move.SENT, verdicts.Move.FAIL):
             continue
-        breaker = breakers.setdefault(claimed.broadcast_id, verdicts.Breaker())
+        breaker = breakers.setdefault(claimed.broadcast_id, Breaker())
         if breaker.trips(verdict.code if verdict.move is verdicts.Move.FAIL else None):
             found[claimed.broadcast_id] = f"too many fail alike, {verdict.code}: {verdict.text}"
             # Resumed, it is judged anew.

@@ -80,30 +80,3 @@ def test_the_details_are_told_rather_than_the_title() -> None:
     verdict = judge(400, refusal(131008, error_data={"details": "body is missing"}))
     assert verdict.text == "body is missing"
     assert judge(200, accepted()).wamid == "wamid.A=="
-
-
-def test_the_breaker_trips_on_twenty_alike_at_the_start() -> None:
-    breaker = verdicts.Breaker()
-    assert [breaker.trips("132000") for _ in range(20)] == [False] * 19 + [True]
-
-
-def test_the_breaker_trips_on_half_of_the_last_hundred_alike() -> None:
-    breaker = verdicts.Breaker()
-    assert not any(breaker.trips(None) for _ in range(200))
-    assert [breaker.trips("132012") for _ in range(50)] == [False] * 49 + [True]
-
-
-def test_the_breaker_lets_mixed_and_personal_failures_pass() -> None:
-    breaker = verdicts.Breaker()
-    for turn in range(500):
-        assert not breaker.trips(("131026", "132000", None)[turn % 3])
-    breaker = verdicts.Breaker()
-    assert not any(breaker.trips("131026") for _ in range(500))
-
-
-def test_every_code_has_a_meaning_and_an_advice() -> None:
-    for code in (*verdicts.MOVES, *verdicts.KNOWN_FAILURES, 999_999):
-        known = verdicts.explain(str(code))
-        assert known.meaning and known.advice
-    for code in ("OUTCOME_UNKNOWN", "SUPPRESSED", "INVALID_RECIPIENT", "UNDELIVERED"):
-        assert "not in our table" not in verdicts.explain(code).meaning

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Literal, Self, assert_never
 from broadcaster.domain import strict_json
 from broadcaster.domain.templates.filling import Filling
 from broadcaster.domain.templates.part import Definition, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Parameter, Preview, SeenButton, kind_of
+from broadcaster.domain.templates.shapes import (
+    Component,
+    Defined,
+    Parameter,
+    Preview,
+    SeenButton,
+    kind_of,
+)
 from broadcaster.domain.templates.texts import PLACEHOLDER, shown
 
 ButtonKind = Literal["url", "otp", "quick_reply", "copy_code", "flow"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from broadcaster.domain import strict_json, templates, timestamps, verdicts
+from broadcaster.domain import explanations, strict_json, templates, timestamps
 from broadcaster.services import progress
 from broadcaster.services.planning import Plan, is_verified
 from broadcaster.services.progress import Progress, Quota
@@ -165,7 +165,7 @@ def message_rows(rows: Iterable[Message], header: bool) -> str:
 def _explained(code: str | None) -> tuple[str | None, str | None]:
     if code is None:
         return None, None
-    known = verdicts.explain(code)
+    known = explanations.explain(code)
     return known.meaning, known.advice
 
 
@@ -232,7 +232,7 @@ def _place(place: templates.Place) -> dict[str, Any]:
 
 def failure(code: str, text: str | None, count: int) -> dict[str, Any]:
     """One kind of failure: Meta's meaning, what to do about it, and how many it hit."""
-    known = verdicts.explain(code)
+    known = explanations.explain(code)
     return {"code": code, "count": count, "meaning": known.meaning, "advice": known.advice, "text": text}
 
 
