@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, templates, timestamps
 from broadcaster.domain.templates import Slots, Variables
+from broadcaster.domain.variables import TemplateRef
 from broadcaster.domain.words import BroadcastStage
 from broadcaster.errors import Faults, Kind
 from broadcaster.services import progress
-from broadcaster.services.planning import Names, Recipient, Spec, TemplateRef
 from broadcaster.services.progress import Progress
+from broadcaster.services.specs import Names, Recipient, Spec
 from broadcaster.store import channels, statuses
 from broadcaster.web import requests
 from broadcaster.web.description import (

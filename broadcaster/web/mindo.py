@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import pacing, strict_json, templates, timestamps
 from broadcaster.domain.templates import Place, Slots, Variables
+from broadcaster.domain.variables import TemplateRef
 from broadcaster.domain.words import BroadcastStage
 from broadcaster.errors import Faults, Invalid, Kind, NotFound
 from broadcaster.services import progress, single_send, submit
-from broadcaster.services.planning import Names, Recipient, Spec, TemplateRef
 from broadcaster.services.progress import Progress
+from broadcaster.services.specs import Names, Recipient, Spec
 from broadcaster.store import (
     allowance,
     broadcasts,

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, timestamps
 from broadcaster.domain.templates import Slots, Variables
+from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Faults, Kind, NotFound
 from broadcaster.services import progress, steering
-from broadcaster.services.planning import Action, Names, Recipient, Spec, TemplateRef
 from broadcaster.services.progress import Progress
+from broadcaster.services.specs import Action, Names, Recipient, Spec
 from broadcaster.store import channels
 from broadcaster.store.models import Broadcast
 from broadcaster.web import requests

@@ -23,8 +23,8 @@ from broadcaster.errors import (
     Unauthorized,
 )
 from broadcaster.services import access, planning, submit
-from broadcaster.services.planning import Recipient, Spec
 from broadcaster.services.progress import Progress
+from broadcaster.services.specs import Recipient, Spec
 from broadcaster.services.submit import Accepted, Once
 from broadcaster.store import database
 from broadcaster.store.writer import Writer

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from broadcaster.domain import templates
+from broadcaster.domain.variables import effective
 from broadcaster.errors import Faults
-from broadcaster.services.planning import effective
 from broadcaster.store.models import Message
 from broadcaster.web import dialects, monochat
 from tests.conftest import CHANNEL, Client, settle
@@ -307,7 +307,7 @@ def read(document: dict[str, Any], index: int) -> dict[str, Any]:
     recipient = spec.recipients[index]
     base = templates.parse_variables(spec.template.variables, "d", faults)
     own = templates.parse_variables(recipient.variables, "o", faults)
-    ref, variables = effective(spec.template, base, recipient, own)
+    ref, variables = effective(spec.template, base, recipient.template, own, recipient.inherits)
     assert not faults
     shown = {}
     for kind, value in variables.items():

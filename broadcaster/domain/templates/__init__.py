@@ -8,7 +8,7 @@ are what Meta may mind and we cannot know.
 from broadcaster.domain.templates.header import MEDIA
 from broadcaster.domain.templates.part import Place
 from broadcaster.domain.templates.preview import preview
-from broadcaster.domain.templates.shapes import Card, Component, Preview, Variables
+from broadcaster.domain.templates.shapes import Card, Component, Defined, Preview, Variables
 from broadcaster.domain.templates.slots import Slots, fill, slots
 from broadcaster.domain.templates.values import merge, parse_variables, spread
 
@@ -16,6 +16,7 @@ __all__ = (
     "MEDIA",
     "Card",
     "Component",
+    "Defined",
     "Place",
     "Preview",
     "Slots",

@@ -13,10 +13,13 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, templates
 from broadcaster.domain.strict_json import dumps
 from broadcaster.domain.templates import Slots
+from broadcaster.domain.variables import TemplateRef
+from broadcaster.domain.words import OnInvalid
 from broadcaster.errors import BroadcasterError, Faults, Invalid, Malformed
 from broadcaster.services import planning, recipients_csv, submit
-from broadcaster.services.planning import Names, Plan, Recipient, Spec, TemplateRef
+from broadcaster.services.planning import Plan
 from broadcaster.services.recipients_csv import Table
+from broadcaster.services.specs import Names, Recipient, Spec
 from broadcaster.services.submit import Accepted, Once
 from broadcaster.store import channels, definitions
 from broadcaster.store.models import Channel, Template
@@ -210,7 +213,7 @@ def _plan(draft: Draft, now: int) -> Plan:
     faults, form, table = Faults(), draft.form, draft.table
     for number, message in table.faults if table else ():
         faults.add(f"row {number}", message)
-    leave_out = "fail" if form["leave_out"] else "reject"
+    leave_out: OnInvalid = "fail" if form["leave_out"] else "reject"
     spec = Spec(
         channel=draft.channel.phone_number_id,
         template=TemplateRef(draft.template.name, draft.template.language),

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.domain import phone, strict_json
+from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Faults, Invalid
 from broadcaster.services import submit
-from broadcaster.services.planning import Action, Recipient, Spec, TemplateRef
+from broadcaster.services.specs import Action, Recipient, Spec
 from broadcaster.web import requests
 
 DEEPEST_VARIABLES = 16
