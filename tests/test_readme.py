@@ -1,5 +1,6 @@
 """The README begins with what works and names every command, setting and route there is."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,24 @@ from broadcaster.services import access
 from broadcaster.settlement import event_documents
 from tests.conftest import Client
 
-README = (Path(__file__).parent.parent / "README.rst").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.rst").read_text()
 
 
 def test_it_begins_with_the_two_commands() -> None:
     commands = [line.strip() for line in README.splitlines() if line.startswith("    ")]
     assert commands[:2] == ["make demo", "make test"]
+
+
+def test_every_guarantee_names_tests_there_are() -> None:
+    guarantees = README.partition("What it promises")[2].partition("The dashboard")[0]
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    named = re.findall(r"``(test_\w+)(\.py)?``", guarantees)
+    assert len(named) >= 14
+    for name, is_file in named:
+        assert f"{name}.py" in files if is_file else any(f"def {name}(" in text for text in files.values()), (
+            name
+        )
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
