@@ -1,12 +1,11 @@
 # The workflow. Everything runs from .venv, which the first target makes.
 PYTHON ?= python3
 BIN := .venv/bin
-RUFF := $(BIN)/ruff check --line-length 110 --target-version py311 \
-	--select E,F,I,B,UP,SIM,RUF,S,C90 --ignore S101,S105,S106,S311,S603,S607,S608,RUF012,UP042,B008
+CODE := broadcaster tests benchmarks setup.py
 
 .PHONY: demo test lint format bench dist dist-check clean
 
-.venv/ready: setup.cfg setup.py
+.venv/ready: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
@@ -20,14 +19,14 @@ test: .venv/ready
 	$(BIN)/pytest -m alone
 
 lint: .venv/ready
-	$(RUFF) broadcaster tests benchmarks setup.py
-	$(BIN)/ruff format --check --line-length 110 broadcaster tests benchmarks setup.py
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
 format: .venv/ready
-	$(RUFF) --fix broadcaster tests benchmarks setup.py
-	$(BIN)/ruff format --line-length 110 broadcaster tests benchmarks setup.py
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
