@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,6 +24,10 @@ PREFIX = "BROADCASTER_"
 
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listed = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""Texts parted by commas."""
 
 
 def _tier(value: str) -> str:
@@ -65,8 +69,8 @@ class Settings(BaseSettings):
     public_url: str | None = None
     default_tier: Annotated[str, AfterValidator(_tier)] = "TIER_250"
     unknown_window: int = Field(900, ge=1, description="seconds")
-    stop_words: Annotated[list[str], NoDecode] = ["STOP", "UNSUBSCRIBE", "BAJA", "PARAR", "IPTAL"]
-    event_targets: Annotated[list[str], NoDecode, AfterValidator(_networks)] = []
+    stop_words: Listed = ["STOP", "UNSUBSCRIBE", "BAJA", "PARAR", "IPTAL"]
+    event_targets: Annotated[Listed, AfterValidator(_networks)] = []
     retention_days: int = Field(90, ge=1)
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -92,12 +96,9 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
     """The settings of this process; raises Misconfigured naming every fault at once."""
     environ = os.environ if environ is None else environ
     faults: list[str] = []
-    given = _gather({**_dotenv(dotenv or Path(".env")), **environ}, faults)
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        values[name] = _split(value) if name in ("stop_words", "event_targets") else value
+    given: dict[str, Any] = {**_gather({**_dotenv(dotenv or Path(".env")), **environ}, faults)}
     try:
-        settings = Settings(**values)
+        settings = Settings(**given)
     except ValidationError as error:
         faults += [_sentence(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
     if faults:

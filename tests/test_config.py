@@ -46,6 +46,12 @@ def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
     assert load(tmp_path, APP_SECRET_FILE=str(tmp_path / "secret")).app_secret == "hush"
 
 
+def test_a_list_is_parted_by_commas(tmp_path: Path) -> None:
+    settings = load(tmp_path, STOP_WORDS="STOP, NO THANKS,", EVENT_TARGETS="10.0.0.0/8,127.0.0.1/32")
+    assert settings.stop_words == ["STOP", "NO THANKS"]
+    assert settings.event_targets == ["10.0.0.0/8", "127.0.0.1/32"]
+
+
 def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="both set"):
         load(tmp_path, APP_SECRET="a", APP_SECRET_FILE="b")
