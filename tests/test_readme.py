@@ -1,21 +1,22 @@
-"""The README begins with what works and names every command, setting and route there is."""
+"""The README begins with what works and names every command, setting, event and route there is."""
 
+import json
 import re
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import pytest
+from pydantic import TypeAdapter
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from broadcaster.cli import cli
 from broadcaster.config import Settings
 from broadcaster.sandbox.outcomes import BY_LAST_DIGITS
 from broadcaster.services import access
 from broadcaster.settlement import event_documents
-from tests.conftest import Client
-
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.rst").read_text()
+from tests.conftest import CHANNEL, Client
+from tests.support.readme import README, ROOT, Example, examples
 
 
 def test_it_begins_with_the_two_commands() -> None:
@@ -35,8 +36,10 @@ def test_every_guarantee_names_tests_there_are() -> None:
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
-def test_every_setting_is_named(field: str) -> None:
-    assert f"``BROADCASTER_{field.upper()}``" in README
+def test_every_setting_is_named_with_its_default(field: str) -> None:
+    (row,) = (line for line in README.splitlines() if line.startswith(f"``BROADCASTER_{field.upper()}``  "))
+    default = Settings.model_fields[field].default or ""
+    assert (", ".join(default) if isinstance(default, list) else str(default)) in row
 
 
 def commands_of(group: click.Group, prefix: str = "") -> list[str]:
@@ -61,6 +64,50 @@ def test_every_scope_is_named(scope: str) -> None:
 @pytest.mark.parametrize("kind", event_documents.TYPES)
 def test_every_event_is_named(kind: str) -> None:
     assert f"``{kind}``" in README
+
+
+JSON = [pytest.param(example, id=f"line {example.line}") for example in examples("json")]
+TEMPLATES = [one for one in JSON if '"variables"' in one.values[0].text]
+EVENTS = [one for one in JSON if one not in TEMPLATES]
+
+
+@pytest.mark.parametrize("example", TEMPLATES)
+def test_a_template_with_variables_is_accepted(client: Client, example: Example) -> None:
+    recipients = [{"to": "+905554443309"}]
+    document = {"channel": CHANNEL, "template": json.loads(example.text), "recipients": recipients}
+    answer = client.post("/v1/broadcasts?dryRun=true", document)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json["valid"], answer.json["invalid"]) == (1, 0)
+
+
+@pytest.mark.parametrize("example", EVENTS)
+def test_an_event_is_shown_as_its_type_says(example: Example) -> None:
+    shown = json.loads(example.text)
+    kind = next(kind for kind in event_documents.EVENT_TYPES if kind.type == shown["type"])
+    TypeAdapter(kind.document).validate_python(shown["data"], strict=True, extra="forbid")
+    assert set(shown["data"]) == set(kind.document.__annotations__)
+    assert list(shown) == ["id", "type", "timestamp", "data"] and shown["id"].startswith("evt_")
+
+
+def test_every_kind_of_event_document_is_shown() -> None:
+    types = {json.loads(one.values[0].text)["type"] for one in EVENTS}
+    shown = {kind.document for kind in event_documents.EVENT_TYPES if kind.type in types}
+    assert shown == {kind.document for kind in event_documents.EVENT_TYPES}
+
+
+def test_the_signature_is_checked_as_shown() -> None:
+    (block,) = (one.text for one in examples("python") if "standardwebhooks" in one.text)
+    shown: dict[str, Any] = {}
+    exec(block, shown)  # noqa: S102, it is our own README
+    secret, moment, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.now(UTC), '{"id": "evt_1"}'
+    headers = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign("evt_1", moment, body),
+    }
+    assert shown["read_event"](body.encode(), headers, secret) == {"id": "evt_1"}
+    with pytest.raises(WebhookVerificationError):
+        shown["read_event"](b'{"id": "evt_2"}', headers, secret)
 
 
 @pytest.mark.parametrize("digits", BY_LAST_DIGITS)
