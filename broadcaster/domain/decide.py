@@ -54,7 +54,7 @@ class Lost(NamedTuple):
     text: str | None
 
 
-Decision = Sent | Failed | PutBack | Lost
+Move = Sent | Failed | PutBack | Lost
 
 
 class Claimed(NamedTuple):
@@ -69,30 +69,30 @@ class Claimed(NamedTuple):
     claimed_at: int
 
 
-def decide(message: Claimed, verdict: Verdict, at: int, now: int, jitter: Callable[[], float]) -> Decision:
+def decide(message: Claimed, verdict: Verdict, at: int, now: int, jitter: Callable[[], float]) -> Move:
     """The move of a message whose answer came at `at` and is written at `now` (epoch milliseconds).
 
     `jitter` returns a number from 0 to 1, so that messages refused together do not return together.
     """
     mark = (message.id, message.attempt, now)
-    reaction = verdict.move
-    if reaction is verdicts.Move.SENT:
+    reaction = verdict.reaction
+    if reaction is verdicts.Reaction.SENT:
         return Sent(*mark, verdict.wamid or "", at)
-    if reaction is verdicts.Move.LOST:
+    if reaction is verdicts.Reaction.LOST:
         return Lost(*mark, verdict.code, verdict.text)
-    costs_a_try = reaction in (verdicts.Move.RETRY, verdicts.Move.PAIR)
-    if reaction is verdicts.Move.FAIL or (costs_a_try and message.tries + 1 >= retries.MOST_TRIES):
+    costs_a_try = reaction in (verdicts.Reaction.RETRY, verdicts.Reaction.PAIR)
+    if reaction is verdicts.Reaction.FAIL or (costs_a_try and message.tries + 1 >= retries.MOST_TRIES):
         return Failed(*mark, verdict.code, verdict.text)
     next_at = at + _delay(message, reaction, jitter)
     return PutBack(*mark, verdict.code, verdict.text, next_at, int(costs_a_try))
 
 
-def _delay(message: Claimed, reaction: verdicts.Move, jitter: Callable[[], float]) -> int:
+def _delay(message: Claimed, reaction: verdicts.Reaction, jitter: Callable[[], float]) -> int:
     """Milliseconds until a message that was put back may be claimed again."""
-    if reaction is verdicts.Move.RETRY:
+    if reaction is verdicts.Reaction.RETRY:
         return retries.backoff(message.tries + 1, jitter())
-    if reaction is verdicts.Move.PAIR:
+    if reaction is verdicts.Reaction.PAIR:
         return retries.pair_backoff(message.tries)
-    if reaction in (verdicts.Move.PAUSE, verdicts.Move.RETURNED):
+    if reaction in (verdicts.Reaction.PAUSE, verdicts.Reaction.RETURNED):
         return 0
     return _THROTTLED_MS

@@ -80,6 +80,6 @@ def explain(code: str) -> Explained:
     reason = verdicts.REASONS.get(number)
     if reason:
         return Explained(f"Meta refused for a reason that lies in the {reason}", _MEND[reason])
-    if number in verdicts.MOVES:
+    if number in verdicts.REACTIONS:
         return Explained("Meta could not take the message at the time", _TRY_LATER)
     return Explained("a code that is not in our table", "Look the code up in Meta's error codes.")

@@ -14,8 +14,8 @@ from broadcaster.domain import strict_json
 from broadcaster.domain.words import PauseReason
 
 
-class Move(Enum):
-    """What becomes of the message, and of what is behind it."""
+class Reaction(Enum):
+    """How we react to an answer: for its message, and for the messages behind it."""
 
     SENT = "sent"
     RETRY = "retry"
@@ -32,7 +32,7 @@ class Move(Enum):
 class Verdict:
     """`code` and `text` are Meta's where there are any; `reason` says why a broadcast pauses."""
 
-    move: Move
+    reaction: Reaction
     code: str | None = None
     text: str | None = None
     wamid: str | None = None
@@ -41,11 +41,11 @@ class Verdict:
     """Whom Meta sent it to, as + and digits."""
 
 
-LOST = Verdict(Move.LOST, "NO_ANSWER", "the connection ended before an answer came")
-UNREADABLE = Verdict(Move.LOST, "UNREADABLE_ANSWER", "an answer came that says neither yes nor no")
-RETURNED = Verdict(Move.RETURNED)
+LOST = Verdict(Reaction.LOST, "NO_ANSWER", "the connection ended before an answer came")
+UNREADABLE = Verdict(Reaction.LOST, "UNREADABLE_ANSWER", "an answer came that says neither yes nor no")
+RETURNED = Verdict(Reaction.RETURNED)
 """It was claimed and never tried; nothing left."""
-UNREACHED = Verdict(Move.UNREACHED, "UNREACHABLE", "Graph could not be reached; nothing was sent")
+UNREACHED = Verdict(Reaction.UNREACHED, "UNREACHABLE", "Graph could not be reached; nothing was sent")
 
 _PAUSES: dict[PauseReason, tuple[int, ...]] = {
     "token": (0, 3, 10, 104, 190, *range(200, 300), 131005),
@@ -63,11 +63,11 @@ _PAIRS = (131056,)
 
 REASONS: dict[int, PauseReason] = {code: reason for reason, codes in _PAUSES.items() for code in codes}
 """Codes that mean the next message would fail in the same way, by what has to be mended first."""
-MOVES = (
-    {code: Move.PAUSE for code in REASONS}
-    | {code: Move.RETRY for code in _RETRIES}
-    | {code: Move.SLOW for code in _SLOWS}
-    | {code: Move.PAIR for code in _PAIRS}
+REACTIONS = (
+    {code: Reaction.PAUSE for code in REASONS}
+    | {code: Reaction.RETRY for code in _RETRIES}
+    | {code: Reaction.SLOW for code in _SLOWS}
+    | {code: Reaction.PAIR for code in _PAIRS}
 )
 OPT_OUTS = frozenset(("131050",))
 """Codes that say the person wants no marketing from us."""
@@ -91,7 +91,7 @@ def judge(http_status: int, body: bytes) -> Verdict:
         return _refused(http_status, error)
     wamid = _wamid(answer)
     if wamid and http_status < 300:
-        return Verdict(Move.SENT, wamid=wamid, wa_id=_wa_id(answer))
+        return Verdict(Reaction.SENT, wamid=wamid, wa_id=_wa_id(answer))
     return UNREADABLE
 
 
@@ -102,13 +102,13 @@ def _refused(http_status: int, error: dict[str, Any]) -> Verdict:
     text = _text(error)
     # Subcode 33 of the parameter error: the sending number itself is gone or not ours.
     if code == 100 and error.get("error_subcode") == 33:
-        return Verdict(Move.PAUSE, str(code), text, reason="channel")
-    move = MOVES.get(code)
-    if move is None:
+        return Verdict(Reaction.PAUSE, str(code), text, reason="channel")
+    reaction = REACTIONS.get(code)
+    if reaction is None:
         passing = error.get("is_transient") is True or http_status >= 500 or http_status in (408, 429)
         # A known refusal may come with any HTTP status; only a code that is in no table asks it.
-        move = Move.RETRY if passing and code not in KNOWN_FAILURES else Move.FAIL
-    return Verdict(move, str(code), text, reason=REASONS.get(code))
+        reaction = Reaction.RETRY if passing and code not in KNOWN_FAILURES else Reaction.FAIL
+    return Verdict(reaction, str(code), text, reason=REASONS.get(code))
 
 
 def _text(error: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from broadcaster import log
 from broadcaster.domain import verdicts
-from broadcaster.domain.decide import Claimed, Decision, Failed, Lost, Sent, decide
+from broadcaster.domain.decide import Claimed, Failed, Lost, Move, Sent, decide
 from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
@@ -78,7 +78,7 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
     return ended + receive(early, now).ended
 
 
-def _answered(answer: Answer, move: Decision, moved: set[int]) -> Settled:
+def _answered(answer: Answer, move: Move, moved: set[int]) -> Settled:
     claimed, verdict = answer.message, answer.verdict
     is_moved = claimed.id in moved
     return Settled(
@@ -96,7 +96,7 @@ def _answered(answer: Answer, move: Decision, moved: set[int]) -> Settled:
     )
 
 
-def _note_reached(answers: Sequence[Answer], moves: Sequence[Decision]) -> None:
+def _note_reached(answers: Sequence[Answer], moves: Sequence[Move]) -> None:
     """Who was, or may have been, reached costs allowance; what was certainly refused gives it back."""
     reached, refused = [], []
     for answer, move in zip(answers, moves, strict=True):
@@ -241,7 +241,7 @@ def _log_answers(answers: Iterable[Answer]) -> None:
             message=one.message.id,
             attempt=one.message.attempt,
             to=one.message.recipient,
-            verdict=one.verdict.move.value,
+            verdict=one.verdict.reaction.value,
             code=one.verdict.code,
             wamid=one.verdict.wamid,
         )

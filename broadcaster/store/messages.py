@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from peewee import Value, fn
 
 from broadcaster.domain import strict_json
-from broadcaster.domain.decide import Claimed, Decision, Failed, Lost, PutBack, Sent
+from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
 from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.domain.words import Delivery, MessageStanding
 from broadcaster.store import database, statuses
@@ -168,29 +168,29 @@ def withdraw(people: Sequence[str], code: str, text: str, now: int) -> int:
     return query.where(Message.recipient.in_(list(people)) & (Message.state == "pending")).execute()
 
 
-def apply(decisions: Sequence[Decision]) -> set[int]:
-    """Carry out these decisions, each guarded by state and attempt; returns the messages that moved.
+def apply(moves: Sequence[Move]) -> set[int]:
+    """Carry out these moves, each guarded by state and attempt; returns the messages that moved.
 
     Under the write lock, which the caller's transaction holds.
     """
-    may_move = _may_move(decisions)
-    settle_sent([one for one in decisions if isinstance(one, Sent)])
-    settle_failed([one for one in decisions if isinstance(one, Failed)])
-    put_back([one for one in decisions if isinstance(one, PutBack)])
-    settle_lost([one for one in decisions if isinstance(one, Lost)])
+    may_move = _may_move(moves)
+    settle_sent([one for one in moves if isinstance(one, Sent)])
+    settle_failed([one for one in moves if isinstance(one, Failed)])
+    put_back([one for one in moves if isinstance(one, PutBack)])
+    settle_lost([one for one in moves if isinstance(one, Lost)])
     return may_move
 
 
-def _may_move(decisions: Sequence[Decision]) -> set[int]:
+def _may_move(moves: Sequence[Move]) -> set[int]:
     """Which of these find their message in a state and attempt that they may move."""
     query = Message.select(Message.id, Message.attempt, Message.state).where(
-        Message.id.in_([one.id for one in decisions]) & Message.state.in_(("sending", "unknown"))
+        Message.id.in_([one.id for one in moves]) & Message.state.in_(("sending", "unknown"))
     )
     found = {(row_id, attempt): state for row_id, attempt, state in database.tuples(query)}
     late = (Sent, Failed)
     return {
         one.id
-        for one in decisions
+        for one in moves
         if (state := found.get((one.id, one.attempt))) and (state == "sending" or isinstance(one, late))
     }
 

@@ -21,7 +21,7 @@ from broadcaster.domain import verdicts
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.pacing import Window
 from broadcaster.domain.retries import PAIR_MS
-from broadcaster.domain.verdicts import Move, Verdict
+from broadcaster.domain.verdicts import Reaction, Verdict
 from broadcaster.meta import sending
 from broadcaster.meta.sending import SendConnection
 from broadcaster.settlement.outcomes import Answer
@@ -276,11 +276,11 @@ class ChannelSender:
     def _react(self, verdict: Verdict) -> None:
         """What a verdict means for the messages behind this one."""
         now = time.monotonic()
-        if verdict.move is Move.SLOW:
+        if verdict.reaction is Reaction.SLOW:
             self._window.slow(now)
             pace = self._window.current
             logger.warning("throttled", channel=self._channel_id, code=verdict.code, pace=pace)
-        elif verdict.move is Move.UNREACHED:
+        elif verdict.reaction is Reaction.UNREACHED:
             # Nothing left and nothing would: hold the channel instead of burning tries.
             if now >= self._held_until:
                 self._held_until = now + min(_LONGEST_HOLD, 2.0 ** min(self._unreached, 5))

@@ -111,10 +111,10 @@ def _trips(answers: list[Answer], breakers: dict[int, Breaker]) -> dict[int, str
     """Broadcasts whose messages fail for the way they are made, and why each is to be held."""
     found = {}
     for verdict, claimed in ((one.verdict, one.message) for one in answers):
-        if verdict.move not in (verdicts.Move.SENT, verdicts.Move.FAIL):
+        if verdict.reaction not in (verdicts.Reaction.SENT, verdicts.Reaction.FAIL):
             continue
         breaker = breakers.setdefault(claimed.broadcast_id, Breaker())
-        if breaker.trips(verdict.code if verdict.move is verdicts.Move.FAIL else None):
+        if breaker.trips(verdict.code if verdict.reaction is verdicts.Reaction.FAIL else None):
             found[claimed.broadcast_id] = f"too many fail alike, {verdict.code}: {verdict.text}"
             # Resumed, it is judged anew.
             breakers.pop(claimed.broadcast_id, None)

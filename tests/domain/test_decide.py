@@ -6,7 +6,7 @@ import pytest
 
 from broadcaster.domain import retries
 from broadcaster.domain.decide import Claimed, Failed, Lost, PutBack, Sent, decide
-from broadcaster.domain.verdicts import LOST, RETURNED, UNREACHED, Move, Verdict
+from broadcaster.domain.verdicts import LOST, RETURNED, UNREACHED, Reaction, Verdict
 
 AT, NOW = 1_000_000, 1_000_050
 
@@ -24,37 +24,37 @@ def after(verdict: Verdict, tries: int = 0) -> Any:
 
 
 def test_what_meta_took_over_is_sent_at_the_time_of_its_answer() -> None:
-    assert after(Verdict(Move.SENT, wamid="wamid.1")) == Sent(7, 2, NOW, "wamid.1", AT)
+    assert after(Verdict(Reaction.SENT, wamid="wamid.1")) == Sent(7, 2, NOW, "wamid.1", AT)
 
 
 def test_a_final_refusal_fails_and_a_missing_answer_loses() -> None:
-    assert after(Verdict(Move.FAIL, "131026", "no")) == Failed(7, 2, NOW, "131026", "no")
+    assert after(Verdict(Reaction.FAIL, "131026", "no")) == Failed(7, 2, NOW, "131026", "no")
     assert after(LOST) == Lost(7, 2, NOW, "NO_ANSWER", LOST.text)
 
 
 @pytest.mark.parametrize("tries", range(retries.MOST_TRIES - 1))
 def test_a_passing_refusal_costs_a_try_and_waits_longer_each_time(tries: int) -> None:
-    move = after(Verdict(Move.RETRY, "131016", "busy"), tries)
+    move = after(Verdict(Reaction.RETRY, "131016", "busy"), tries)
     assert move == PutBack(7, 2, NOW, "131016", "busy", AT + retries.DELAYS_MS[tries], 1)
 
 
-@pytest.mark.parametrize("reaction", [Move.RETRY, Move.PAIR])
-def test_the_last_try_fails(reaction: Move) -> None:
+@pytest.mark.parametrize("reaction", [Reaction.RETRY, Reaction.PAIR])
+def test_the_last_try_fails(reaction: Reaction) -> None:
     last = after(Verdict(reaction, "131016", "busy"), retries.MOST_TRIES - 1)
     assert isinstance(last, Failed)
 
 
 def test_one_person_written_to_too_often_waits_alone() -> None:
-    assert after(Verdict(Move.PAIR, "131056"), 1).next_at == AT + 4000
+    assert after(Verdict(Reaction.PAIR, "131056"), 1).next_at == AT + 4000
 
 
 @pytest.mark.parametrize(
     ("verdict", "wait"),
     [
-        (Verdict(Move.SLOW, "130429"), 1000),
+        (Verdict(Reaction.SLOW, "130429"), 1000),
         (UNREACHED, 1000),
         (RETURNED, 0),
-        (Verdict(Move.PAUSE, "190", reason="token"), 0),
+        (Verdict(Reaction.PAUSE, "190", reason="token"), 0),
     ],
     ids=["throttled", "unreachable", "returned", "paused"],
 )
@@ -64,5 +64,5 @@ def test_what_is_no_fault_of_the_message_costs_no_try(verdict: Verdict, wait: in
 
 
 def test_every_reaction_has_a_move() -> None:
-    for reaction in Move:
+    for reaction in Reaction:
         assert isinstance(after(Verdict(reaction)), Sent | Failed | PutBack | Lost)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broadcaster.domain import verdicts
-from broadcaster.domain.verdicts import Move, judge
+from broadcaster.domain.verdicts import Reaction, judge
 
 
 def refusal(code: Any, **extra: Any) -> bytes:
@@ -16,31 +16,31 @@ def accepted(wamid: Any = "wamid.A==") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("label", "status", "body", "move", "code", "reason"),
+    ("label", "status", "body", "reaction", "code", "reason"),
     [
-        ("accepted", 200, accepted(), Move.SENT, None, None),
-        ("throughput exceeded", 400, refusal(130429), Move.SLOW, "130429", None),
-        ("throughput exceeded, other status", 403, refusal(130429), Move.SLOW, "130429", None),
-        ("account throttled", 400, refusal(80007), Move.SLOW, "80007", None),
-        ("unknown fault", 500, refusal(131000), Move.RETRY, "131000", None),
-        ("service down", 503, refusal(131016), Move.RETRY, "131016", None),
-        ("pair rate", 400, refusal(131056), Move.PAIR, "131056", None),
-        ("token expired", 401, refusal(190), Move.PAUSE, "190", "token"),
-        ("permission gone", 403, refusal(200), Move.PAUSE, "200", "token"),
-        ("template paused", 400, refusal(132015), Move.PAUSE, "132015", "template"),
-        ("template missing", 404, refusal(132001), Move.PAUSE, "132001", "template"),
-        ("no payment method", 400, refusal(131042), Move.PAUSE, "131042", "channel"),
-        ("number gone", 400, refusal(100, error_subcode=33), Move.PAUSE, "100", "channel"),
-        ("bad parameter", 400, refusal(100), Move.FAIL, "100", None),
-        ("undeliverable", 400, refusal(131026), Move.FAIL, "131026", None),
-        ("undeliverable with a 500", 500, refusal(131026), Move.FAIL, "131026", None),
-        ("unknown code, permanent", 400, refusal(999_999), Move.FAIL, "999999", None),
-        ("unknown code, 503", 503, refusal(999_999), Move.RETRY, "999999", None),
+        ("accepted", 200, accepted(), Reaction.SENT, None, None),
+        ("throughput exceeded", 400, refusal(130429), Reaction.SLOW, "130429", None),
+        ("throughput exceeded, other status", 403, refusal(130429), Reaction.SLOW, "130429", None),
+        ("account throttled", 400, refusal(80007), Reaction.SLOW, "80007", None),
+        ("unknown fault", 500, refusal(131000), Reaction.RETRY, "131000", None),
+        ("service down", 503, refusal(131016), Reaction.RETRY, "131016", None),
+        ("pair rate", 400, refusal(131056), Reaction.PAIR, "131056", None),
+        ("token expired", 401, refusal(190), Reaction.PAUSE, "190", "token"),
+        ("permission gone", 403, refusal(200), Reaction.PAUSE, "200", "token"),
+        ("template paused", 400, refusal(132015), Reaction.PAUSE, "132015", "template"),
+        ("template missing", 404, refusal(132001), Reaction.PAUSE, "132001", "template"),
+        ("no payment method", 400, refusal(131042), Reaction.PAUSE, "131042", "channel"),
+        ("number gone", 400, refusal(100, error_subcode=33), Reaction.PAUSE, "100", "channel"),
+        ("bad parameter", 400, refusal(100), Reaction.FAIL, "100", None),
+        ("undeliverable", 400, refusal(131026), Reaction.FAIL, "131026", None),
+        ("undeliverable with a 500", 500, refusal(131026), Reaction.FAIL, "131026", None),
+        ("unknown code, permanent", 400, refusal(999_999), Reaction.FAIL, "999999", None),
+        ("unknown code, 503", 503, refusal(999_999), Reaction.RETRY, "999999", None),
         (
             "unknown code, says transient",
             400,
             refusal(999_999, is_transient=True),
-            Move.RETRY,
+            Reaction.RETRY,
             "999999",
             None,
         ),
@@ -48,10 +48,10 @@ def accepted(wamid: Any = "wamid.A==") -> bytes:
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_an_answer_with_a_code_is_judged_by_it(
-    label: str, status: int, body: bytes, move: Move, code: str | None, reason: str | None
+    label: str, status: int, body: bytes, reaction: Reaction, code: str | None, reason: str | None
 ) -> None:
     verdict = judge(status, body)
-    assert (verdict.move, verdict.code, verdict.reason) == (move, code, reason)
+    assert (verdict.reaction, verdict.code, verdict.reason) == (reaction, code, reason)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.receipts import Receipt
-from broadcaster.domain.verdicts import LOST, Move, Verdict
+from broadcaster.domain.verdicts import LOST, Reaction, Verdict
 from broadcaster.settlement import event_documents, lifecycle, outcomes
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import channels, database, installation, webhooks
@@ -52,13 +52,13 @@ def receive(message: Claimed, status: str, code: str | None = None, at: int = NO
 
 
 def sent(number: int) -> Verdict:
-    return Verdict(Move.SENT, wamid=f"wamid.{number}")
+    return Verdict(Reaction.SENT, wamid=f"wamid.{number}")
 
 
 def test_answers_settle_tell_and_finish(channel_row: Any, told: Any) -> None:
     row = accepted(channel_row, 3, metadata='{"order":7}')
     first, second, third = claim(channel_row)
-    refused = Verdict(Move.FAIL, "131026", "unreachable")
+    refused = Verdict(Reaction.FAIL, "131026", "unreachable")
     assert settle(answer(channel_row, first, sent(1)), answer(channel_row, second, refused)) == []
     assert settle(answer(channel_row, third, sent(3))) == [row.id]
     assert states(row) == {"sent": 2, "failed": 1}
@@ -75,7 +75,7 @@ def test_an_answer_that_comes_too_late_is_told_to_nobody(channel_row: Any, told:
     accepted(channel_row, 1)
     [first] = claim(channel_row)
     settle(answer(channel_row, first, sent(1)))
-    settle(answer(channel_row, first, Verdict(Move.FAIL, "131026", "no")))
+    settle(answer(channel_row, first, Verdict(Reaction.FAIL, "131026", "no")))
     settle(answer(channel_row, first, sent(2)))
     assert (len(told("message.sent")), told("message.failed")) == (1, [])
     assert Message.get().wamid == "wamid.1"
@@ -95,7 +95,7 @@ def test_whoever_opted_out_is_suppressed_however_meta_says_it(channel_row: Any, 
     accepted(channel_row, 1)
     [first] = claim(channel_row)
     if way == "answer":
-        settle(answer(channel_row, first, Verdict(Move.FAIL, "131050", "no marketing")))
+        settle(answer(channel_row, first, Verdict(Reaction.FAIL, "131050", "no marketing")))
     else:
         settle(answer(channel_row, first, sent(1)))
         receive(first, "failed", "131050")
@@ -112,7 +112,7 @@ def test_a_dead_token_pauses_the_channel_and_tells_of_its_broadcasts(
     due, later = accepted(channel_row, 2), accepted(channel_row, 1, number=2, due_at=NOW + 10**6)
     first, second = claim(channel_row)
     if way == "answer":
-        settle(answer(channel_row, first, Verdict(Move.PAUSE, "190", "expired", reason="token")))
+        settle(answer(channel_row, first, Verdict(Reaction.PAUSE, "190", "expired", reason="token")))
     else:
         settle(answer(channel_row, first, sent(1)))
         receive(first, "failed", "190")
@@ -123,7 +123,7 @@ def test_a_dead_token_pauses_the_channel_and_tells_of_its_broadcasts(
     assert (paused["broadcast"], paused["reason"]) == (due.public_id, "token")
     assert paused["detail"].startswith("190: ")
     assert later.public_id not in json.dumps(told("broadcast.paused"))
-    settle(answer(channel_row, second, Verdict(Move.PAUSE, "190", "expired", reason="token")))
+    settle(answer(channel_row, second, Verdict(Reaction.PAUSE, "190", "expired", reason="token")))
     assert len(told("broadcast.paused")) == 1
 
 
@@ -139,7 +139,7 @@ def test_an_old_failure_holds_nothing(channel_row: Any, told: Any) -> None:
 def test_a_dead_template_pauses_its_broadcast_alone(channel_row: Any, told: Any) -> None:
     row, other = accepted(channel_row, 2), accepted(channel_row, 1, number=2)
     first = next(one for one in claim(channel_row) if one.broadcast_id == row.id)
-    settle(answer(channel_row, first, Verdict(Move.PAUSE, "132015", "paused", reason="template")))
+    settle(answer(channel_row, first, Verdict(Reaction.PAUSE, "132015", "paused", reason="template")))
     assert Broadcast.get_by_id(row.id).pause_reason == "template"
     assert (Broadcast.get_by_id(other.id).paused_at, Channel.get().paused_at) == (None, None)
     assert [one["broadcast"] for one in told("broadcast.paused")] == [row.public_id]
@@ -174,7 +174,7 @@ def test_only_what_left_costs_allowance(channel_row: Any) -> None:
     settle(
         answer(channel_row, first, sent(1)),
         answer(channel_row, second, LOST),
-        answer(channel_row, third, Verdict(Move.FAIL, "131026", "no")),
+        answer(channel_row, third, Verdict(Reaction.FAIL, "131026", "no")),
     )
     assert {row.recipient for row in Reached.select()} == {first.recipient, second.recipient}
     assert {row.at for row in Reached.select()} == {NOW + 40}

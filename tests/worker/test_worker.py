@@ -91,7 +91,7 @@ def test_an_answer_that_cannot_be_stored_spoils_no_other(
 
     def poisonous(status: int, body: bytes) -> verdicts.Verdict:
         if next(seen) == 7:
-            return verdicts.Verdict(verdicts.Move.FAIL, "1", "half \ud83d")
+            return verdicts.Verdict(verdicts.Reaction.FAIL, "1", "half \ud83d")
         return judge(status, body)
 
     monkeypatch.setattr(verdicts, "judge", poisonous)
