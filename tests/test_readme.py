@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import click
+import falcon.inspect
 import pytest
 from pydantic import TypeAdapter
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -15,8 +15,10 @@ from broadcaster.config import Settings
 from broadcaster.sandbox.outcomes import BY_LAST_DIGITS
 from broadcaster.services import access
 from broadcaster.settlement import event_documents
-from tests.conftest import CHANNEL, Client
+from tests.support.client import Client
+from tests.support.commands import commands_of
 from tests.support.readme import README, ROOT, Example, examples
+from tests.support.samples import CHANNEL
 
 
 def test_it_begins_with_the_two_commands() -> None:
@@ -42,14 +44,7 @@ def test_every_setting_is_named_with_its_default(field: str) -> None:
     assert (", ".join(default) if isinstance(default, list) else str(default)) in row
 
 
-def commands_of(group: click.Group, prefix: str = "") -> list[str]:
-    found = []
-    for name, command in group.commands.items():
-        found += commands_of(command, f"{name} ") if isinstance(command, click.Group) else [prefix + name]
-    return found
-
-
-@pytest.mark.parametrize("command", commands_of(cli))
+@pytest.mark.parametrize("command", [name for name, _ in commands_of(cli)])
 def test_every_command_is_named(command: str) -> None:
     group, _, name = command.rpartition(" ")
     lines = [line for line in README.splitlines() if line.startswith("``broadcaster ")]
@@ -116,14 +111,9 @@ def test_every_magic_number_is_named(digits: str) -> None:
 
 
 def test_every_route_is_named(client: Client) -> None:
-    app: Any = client._app.app
-    routes = {node.uri_template for node in _nodes(app._router._roots) if node.resource}
+    routes = {route.path for route in falcon.inspect.inspect_routes(client.app)}
     assert len(routes) >= 13
     for route in routes:
         fixed = route.partition("{")[0].rstrip("/")
         last = route.rpartition("/")[2] if not route.endswith("}") else fixed.rpartition("/")[2]
         assert fixed in README and last in README, route
-
-
-def _nodes(roots: list[Any]) -> list[Any]:
-    return [node for root in roots for node in [root, *_nodes(root.children)]]

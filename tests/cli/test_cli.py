@@ -3,64 +3,17 @@
 import csv
 import io
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from broadcaster.cli import cli
-from broadcaster.sandbox import testbed
 from broadcaster.services import access
-from tests.conftest import CHANNEL, Field, Prepared
-
-
-class Shell:
-    """The command line in one installation without a server."""
-
-    def __init__(self, folder: Path, **environ: str):
-        self.folder = folder
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("BROADCASTER_")}
-        self.environ |= {"BROADCASTER_DATA_DIR": str(folder / "data")} | environ
-
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "broadcaster", *arguments],
-            env=self.environ,
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    def ok(self, *arguments: str, stdin: str = "") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.ok(*arguments, "--json"))
-
-
-@pytest.fixture(scope="session")
-def graph_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with testbed.sandbox(tmp_path_factory.mktemp("graph"), "--latency", "5") as url:
-        yield url
-
-
-@pytest.fixture
-def shell(tmp_path: Path, graph_url: str, prepared: Prepared) -> Shell:
-    """The command line beside a sandbox, with one channel; no server runs."""
-    if not (tmp_path / "data").exists():
-        shutil.copytree(prepared.data, tmp_path / "data")
-    return Shell(tmp_path, BROADCASTER_GRAPH_URL=graph_url)
+from tests.support.commands import commands_of
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL
+from tests.support.shell import Shell
 
 
 def test_channels_and_templates_are_shown(shell: Shell) -> None:
@@ -265,14 +218,6 @@ def test_the_demo_ends_well(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("300/300", "The counters agree.", "131026", "delivered"):
         assert part in done.stdout
-
-
-def commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands_of(command, f"{prefix}{name} ")
-        else:
-            yield prefix + name, command
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands_of(cli)), ids=lambda value: str(value))

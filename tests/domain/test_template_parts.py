@@ -8,7 +8,8 @@ import broadcaster
 from broadcaster.domain import templates
 from broadcaster.domain.templates.part import Part
 from broadcaster.domain.templates.table import PARTS
-from tests.domain.test_templates import BY_NAME, GOOD
+from tests.support.samples import BY_NAME
+from tests.support.variables import GOOD
 
 MACROS = Path(broadcaster.__file__).parent / "web" / "dashboard" / "templates" / "macros.html"
 

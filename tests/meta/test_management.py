@@ -15,7 +15,8 @@ from broadcaster.sandbox import testbed
 from broadcaster.services import channel_setup
 from broadcaster.store.models import Template
 from broadcaster.vault import open_vault
-from tests.conftest import CHANNEL, DEFINITIONS, NOW, Client
+from tests.support.client import Client
+from tests.support.samples import CHANNEL, DEFINITIONS, NOW
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ import requests
 
 from broadcaster.sandbox import testbed
 from broadcaster.sandbox.check import Refused, check_envelope, check_template
-from tests.conftest import DEFINITIONS
-
-BY_NAME = {(row["name"], row["language"]): row for row in DEFINITIONS}
+from tests.support.samples import BY_NAME
 
 
 def card(image: str = "1") -> list[dict[str, Any]]:

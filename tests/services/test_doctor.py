@@ -9,12 +9,14 @@ from broadcaster import config
 from broadcaster.sandbox import testbed
 from broadcaster.services import doctor
 from broadcaster.services.doctor import FAIL, OK, WARN, Finding
-from broadcaster.store import leases
+from broadcaster.store import database, leases
 from broadcaster.store.models import Channel
-from broadcaster.store.models import database as models_database
 from broadcaster.vault import open_vault
 from broadcaster.worker.schedule import Schedule
-from tests.conftest import CHANNEL, NOW, Client, Field, request_of, settle
+from tests.support.broadcasts import settle
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, NOW, request_of
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def healthy(client: Client, field: Field) -> Client:
     client.settings = client.settings.model_copy(
         update={"graph_url": url, "app_secret": "s", "verify_token": "v"}
     )
-    with models_database.atomic():
+    with database.transaction():
         Channel.update(access_token=client.vault.lock("good")).execute()
         leases.beat("w", "host", 1, NOW)
     return client
@@ -59,7 +61,7 @@ def test_what_is_wrong_is_told_with_its_remedy(healthy: Client, monkeypatch: pyt
     settle(public_id, ("sent", None), ("unknown", None))
     healthy.post(f"/v1/broadcasts/{public_id}/pause")
     (healthy.settings.data_dir / "secret.key").chmod(0o644)
-    with models_database.atomic():
+    with database.transaction():
         leases.leave("w")
         Channel.update(status="PENDING", paused_at=NOW, pause_reason="token", pause_detail="190").execute()
     monkeypatch.setattr(doctor, "_kind_of", lambda _path: "nfs4")
@@ -86,7 +88,7 @@ def examined_all(client: Client) -> list[Finding]:
 def test_a_bad_token_and_an_unreachable_graph_are_told_apart(
     healthy: Client, token: str, graph: str | None, told: str
 ) -> None:
-    with models_database.atomic():
+    with database.transaction():
         Channel.update(access_token=healthy.vault.lock(token)).execute()
     if graph:
         healthy.settings = healthy.settings.model_copy(update={"graph_url": graph})

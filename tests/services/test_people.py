@@ -9,15 +9,11 @@ from broadcaster.settlement import event_documents
 from broadcaster.store import conversations, database
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.models import Broadcast, Contact, Conversation, Event, Message
-from tests.conftest import (
-    CHANNEL,
-    NOW,
-    Client,
-    Field,
-    add_channel,
-    request_of,
-    wait_until,
-)
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, NOW, request_of
+from tests.support.waiting import wait_until
 
 
 def leave(channel_id: int, *recipients: str, broadcast_id: int = 1, at: int = NOW) -> None:

@@ -1,7 +1,6 @@
 """Backups that come up paused, and forgetting people without changing a count."""
 
 import json
-import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from broadcaster.errors import Invalid, Misconfigured
 from broadcaster.meta import payloads
 from broadcaster.services import upkeep
 from broadcaster.settlement import opt_outs
-from broadcaster.store import contacts, database, events
+from broadcaster.store import contacts, database, events, models
 from broadcaster.store.messages import Matched, receive
 from broadcaster.store.models import (
     Broadcast,
@@ -25,11 +24,13 @@ from broadcaster.store.models import (
     Reached,
     Suppression,
 )
-from broadcaster.store.models import database as models_database
 from broadcaster.worker import presence
-from tests.cli.test_cli import Shell, graph_url, shell  # noqa: F401
-from tests.conftest import CHANNEL, NOW, Client, Field, request_of, settle, wait_until
-from tests.store.test_receipts import callback, status
+from tests.support.broadcasts import settle
+from tests.support.callbacks import callback, status
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import NOW, request_of
+from tests.support.waiting import wait_until
 
 DAY = upkeep.DAY
 ANA = "+905554440000"
@@ -44,7 +45,7 @@ def ended(client: Client, at: int, **changes: Any) -> str:
     """A broadcast to three people with three outcomes that ended at a time."""
     public_id = client.post("/v1/broadcasts", request_of(3, **changes)).json["id"]
     settle(public_id, ("sent", "read"), ("failed", None), ("sent", "failed"))
-    with models_database.atomic():
+    with database.transaction():
         Broadcast.update(finished_at=at).where(Broadcast.public_id == public_id).execute()
         Contact.update(created_at=at).execute()
     return str(public_id)
@@ -101,7 +102,7 @@ def test_the_api_and_the_export_still_answer_after_a_purge(client: Client) -> No
 def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Client) -> None:
     public_id = ended(client, NOW)
     client.post("/v1/broadcasts", request_of(2, scheduleAt="2040-01-01T00:00:00Z"))
-    with models_database.atomic():
+    with database.transaction():
         for number in ("905554440000", "905554440001"):
             Callback.create(received_at=NOW, body=json.dumps({"from": number}))
             events.add("optout.changed", [{"to": f"+{number}"}], NOW)
@@ -189,7 +190,7 @@ def test_a_restore_pauses_what_had_not_ended(client: Client, settings: Settings,
 def test_a_receipt_of_what_the_backup_did_not_know_settles_it(client: Client) -> None:
     client.post("/v1/broadcasts", request_of(1))
     [row] = Message.select()
-    with models_database.atomic():
+    with database.transaction():
         [told] = payloads.read(callback(status("delivered"))).receipts
         receive([Matched(row.id, 1, told)], NOW)
     [row] = Message.select()
@@ -215,7 +216,7 @@ def test_what_is_no_backup_changes_nothing(
 
 def test_a_backup_of_a_newer_release_is_refused(client: Client, settings: Settings, tmp_path: Path) -> None:
     upkeep.backup(tmp_path / "copy.db")
-    other = type(models_database.obj)(str(tmp_path / "copy.db"))
+    other = type(models.database.obj)(str(tmp_path / "copy.db"))
     other.execute_sql("INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2030-01-01')")
     other.close()
     with pytest.raises(Misconfigured, match="newer release"):
@@ -255,39 +256,3 @@ def test_a_kill_and_a_restore_send_nothing_until_somebody_resumes(field: Field) 
     # What left between the backup and the kill is all that a resume may repeat.
     assert report["duplicates"] <= sent - told["stats"]["success"]
     assert {row["state"] for row in here.ask("GET", f"{path}/messages")["data"]} <= {"sent", "unknown"}
-
-
-# As commands
-
-
-def test_the_commands_do_the_same(shell: Shell) -> None:  # noqa: F811
-    copy = str(shell.folder / "copy.db")
-    assert "verified" in shell.ok("backup", copy)
-    again = shell.run("backup", copy)
-    assert (again.returncode, "--force" in again.stderr) == (1, True)
-    assert "restored; 0 broadcasts are paused" in shell.ok("restore", copy, "--yes")
-    assert shell.json("purge", "--days", "1") == {"broadcasts": 0, "messages": 0, "contacts": 0}
-    assert "would erase" in shell.ok("purge", "--dry-run")
-    assert shell.json("erase", "+905554443301", "--yes")["messages"] == 0
-    assert shell.run("erase", "0911", "--yes").returncode == 1
-    asked = shell.run("erase", "+905554443301", stdin="n\n")
-    assert asked.returncode == 130
-    assert shell.json("channel", "list")[0]["id"] == CHANNEL
-
-
-@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_completion_is_a_script_that_asks_us(shell: Shell, name: str) -> None:  # noqa: F811
-    script = shell.ok("completion", name)
-    assert "_BROADCASTER_COMPLETE" in script
-    found = Shell(
-        shell.folder, _BROADCASTER_COMPLETE="bash_complete", COMP_WORDS="broadcaster chan", COMP_CWORD="1"
-    ).run()
-    assert "channel" in found.stdout
-
-
-@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
-def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:  # noqa: F811
-    (shell.folder / "data" / "secret.key").unlink()
-    done = shell.run("doctor", "--json")
-    assert done.returncode == 1
-    assert any("secret.key" in (row["remedy"] or "") for row in json.loads(done.stdout))

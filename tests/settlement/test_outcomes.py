@@ -20,8 +20,8 @@ from broadcaster.store.models import (
     Reached,
     Suppression,
 )
-from tests.conftest import NOW
-from tests.store.test_state_machine import accepted, claim, states
+from tests.support.broadcasts import accepted, claim, states
+from tests.support.samples import NOW
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from broadcaster.store import (
 from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Event, Message, Reached
-from tests.conftest import NOW, add_channel
-from tests.store.test_state_machine import OWNER, accepted, mark, states
+from tests.support.broadcasts import OWNER, accepted, mark, states
+from tests.support.channels import add_channel
+from tests.support.samples import NOW
 
 DAY = allowance.DAY
 

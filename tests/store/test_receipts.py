@@ -13,35 +13,11 @@ from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import read
 from broadcaster.settlement import outcomes
-from broadcaster.store import callbacks, counters, database, installation, messages
+from broadcaster.store import callbacks, contacts, counters, database, installation, messages
 from broadcaster.store.models import Broadcast, Callback, EarlyReceipt, Event, Message
-from tests.conftest import NOW
-from tests.store.test_state_machine import (
-    accepted,
-    claim,
-    mark,
-    settle_lost,
-    settle_put_back,
-    settle_sent,
-    states,
-)
-
-SECOND = NOW // 1000
-
-
-def status(word: str, wamid: str = "wamid.1", tag: str | None = None, **more: Any) -> dict[str, Any]:
-    shown = {"id": wamid, "status": word, "timestamp": str(SECOND), "recipient_id": "905554440000", **more}
-    if word == "failed" and "errors" not in more:
-        shown["errors"] = [{"code": 131026, "title": "x", "error_data": {"details": "unreachable"}}]
-    return shown if tag is None else {**shown, "biz_opaque_callback_data": tag}
-
-
-def callback(*statuses: dict[str, Any], field: str = "messages", **value: Any) -> dict[str, Any]:
-    inner = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}, **value}
-    if statuses:
-        inner["statuses"] = list(statuses)
-    change = {"field": field, "value": inner}
-    return {"object": "whatsapp_business_account", "entry": [{"id": "77", "changes": [change]}]}
+from tests.support.broadcasts import accepted, claim, mark, settle_lost, settle_put_back, settle_sent, states
+from tests.support.callbacks import SECOND, callback, status
+from tests.support.samples import NOW
 
 
 def receive(*statuses: dict[str, Any], now: int = NOW) -> None:
@@ -222,8 +198,6 @@ def test_an_action_follows_what_a_receipt_settled(channel_row: Any) -> None:
     made = accepted(channel_row, 1, action_key="assign-to-user", action_value="7")
     claimed = claim(channel_row)[0]
     with database.transaction():
-        from broadcaster.store import contacts
-
         contacts.add_new([claimed.recipient], NOW)
     settle_lost(claimed)
     receive(status("sent", tag=tag_of(claimed)))

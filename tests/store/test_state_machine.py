@@ -6,57 +6,30 @@ from typing import Any
 import pytest
 from peewee import IntegrityError
 
-from broadcaster.domain.decide import Failed, Lost, PutBack, Sent
 from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import (
     allowance,
     broadcasts,
     claims,
     counters,
-    database,
     leases,
     messages,
 )
 from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Message
-from tests.conftest import NOW, add_channel
-
-OWNER = "worker-1"
-
-
-def accepted(channel: Any, count: int = 3, **facts: Any) -> Broadcast:
-    known = {
-        "public_id": f"b{facts.pop('number', 1)}",
-        "channel_id": channel.id,
-        "template_name": "t",
-        "template_language": "en",
-        "priority": 0,
-        "duplicates": 0,
-        "scheduled": False,
-        "due_at": NOW,
-    }
-    series = facts.pop("series", 444)
-    drafts = [Draft(f"+90555{series}{i:04d}", "{}") for i in range(count)]
-    with database.transaction():
-        return broadcasts.accept(known | facts, drafts, NOW)
-
-
-def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0, room: int | None = None) -> list[Any]:
-    with database.transaction():
-        leases.take(channel.id, OWNER, 80, [], now, now + 10_000)
-        found = claims.claim(channel.id, OWNER, limit, turn, 80, Terms("77", room), now, now + 10_000)
-    assert found is not None
-    return found.messages
-
-
-def states(row: Broadcast) -> dict[str, int]:
-    counted = counters.of_broadcast(row.id)
-    return {state: count for state, count in counted.states.items() if count}
-
-
-def mark(claimed: Any, *more: Any) -> tuple[Any, ...]:
-    return (claimed.id, claimed.attempt, NOW + 5, *more)
+from tests.support.broadcasts import (
+    OWNER,
+    accepted,
+    claim,
+    settle_failed,
+    settle_lost,
+    settle_put_back,
+    settle_sent,
+    states,
+)
+from tests.support.channels import add_channel
+from tests.support.samples import NOW
 
 
 def test_claimed_messages_are_sending_and_nobody_elses(channel_row: Any) -> None:
@@ -103,22 +76,6 @@ def test_single_claims_take_turns(channel_row: Any) -> None:
     rows = [accepted(channel_row, 5, number=i, series=500 + i) for i in range(2)]
     served = [claim(channel_row, 1, turn=turn)[0].broadcast_id for turn in range(4)]
     assert served == [rows[0].id, rows[1].id] * 2
-
-
-def settle_sent(c: Any) -> int:
-    return messages.settle_sent([Sent(*mark(c, "wamid.1", NOW))])
-
-
-def settle_failed(c: Any) -> int:
-    return messages.settle_failed([Failed(*mark(c, "131026", "no"))])
-
-
-def settle_lost(c: Any) -> int:
-    return messages.settle_lost([Lost(*mark(c, "NO_ANSWER", ""))])
-
-
-def settle_put_back(c: Any) -> int:
-    return messages.put_back([PutBack(*mark(c, "131000", "", NOW + 1000, 1))])
 
 
 SETTLES: list[tuple[Callable[[Any], int], str, set[str]]] = [

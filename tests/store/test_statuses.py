@@ -18,7 +18,7 @@ from broadcaster.store import (
 )
 from broadcaster.store.broadcasts import Search
 from broadcaster.store.models import Broadcast, Channel, Message
-from tests.conftest import NOW
+from tests.support.samples import NOW
 
 DELIVERED: dict[MessageState, tuple[Delivery | None, ...]] = {
     "pending": (None,),

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broadcaster.store import database
-from broadcaster.store.models import Installation
+from broadcaster.store.models import Installation, Reached
 from broadcaster.store.writer import Writer
 
 
@@ -68,8 +68,6 @@ def test_stopping_finishes_what_was_handed_over(db: Any) -> None:
 
 def test_rows_are_changed_in_one_statement_each_five_hundred(db: Any) -> None:
     rows = [("p", f"+{i}", i) for i in range(1234)]
-    from broadcaster.store.models import Reached
-
     database.insert_rows(Reached, ("portfolio", "recipient", "at"), rows)
     changed = database.change_rows(
         "UPDATE reached SET at = v.at FROM v WHERE reached.recipient = v.recipient",

@@ -7,8 +7,12 @@ import pytest
 
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, timestamps
+from broadcaster.services import access
+from broadcaster.store import idempotency
 from broadcaster.store.models import Broadcast, Idempotency, Message
-from tests.conftest import CHANNEL, Client, add_channel, request_of
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.samples import CHANNEL, request_of
 
 
 def faults(response: Any) -> dict[str, str]:
@@ -313,8 +317,6 @@ def test_a_refused_request_does_not_use_up_its_key(client: Client) -> None:
 
 
 def test_one_callers_key_is_not_anothers(client: Client) -> None:
-    from broadcaster.services import access
-
     other = access.create_token("other", ["broadcasts:write"], None, epoch_ms())
     headers = {"Idempotency-Key": "order-17"}
     first = client.post("/v1/broadcasts", request_of(), headers=headers).json
@@ -347,8 +349,6 @@ def test_a_key_of_the_wrong_form_is_refused(client: Client, key: str) -> None:
 
 
 def test_keys_are_forgotten_a_day_after_the_end(client: Client) -> None:
-    from broadcaster.store import idempotency
-
     client.post("/v1/broadcasts", request_of(), headers={"Idempotency-Key": "k"})
     assert idempotency.forget_keys(epoch_ms() + 10**9) == 0
     Broadcast.update(finished_at=epoch_ms()).execute()
@@ -366,3 +366,12 @@ def test_if_the_bell_cannot_be_stored_neither_is_the_broadcast(
     monkeypatch.setattr(client.schedule, "wake_at", fail)
     assert client.post("/v1/broadcasts", request_of()).status_code == 500
     assert stored() == (0, 0)
+
+
+@pytest.mark.parametrize("expire", ["2020-01-01T00:00:00Z", "soon"])
+def test_an_end_before_the_start_is_refused(client: Client, expire: str) -> None:
+    response = client.post("/v1/broadcasts", request_of(expireAt=expire))
+    assert [fault["field"] for fault in response.json["errors"]] == ["expireAt"]
+    fine = client.post("/v1/broadcasts", request_of(expireAt="2099-01-01T00:00:00Z", onUnknown="hold"))
+    assert fine.status_code == 202
+    assert (Broadcast.get().on_unknown, Broadcast.get().expire_at) == ("hold", 4_070_908_800_000)

@@ -5,12 +5,14 @@ import io
 from typing import Any
 
 import pytest
+from peewee import OperationalError
 
 from broadcaster.clock import epoch_ms
 from broadcaster.services import access
-from broadcaster.store import leases, tokens
-from broadcaster.store.models import Broadcast, Message, Token
-from tests.conftest import CHANNEL, NOW, Client, request_of
+from broadcaster.store import allowance, leases, tokens
+from broadcaster.store.models import Broadcast, Channel, Message, Token
+from tests.support.client import Client
+from tests.support.samples import CHANNEL, NOW, request_of
 
 
 def accept(client: Client, count: int = 3, **changes: Any) -> str:
@@ -273,8 +275,6 @@ def test_the_last_use_is_noted_about_once_a_minute(client: Client) -> None:
 def test_reading_goes_on_while_the_database_cannot_be_written(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from peewee import OperationalError
-
     def locked(*_: Any) -> None:
         raise OperationalError("database is locked")
 
@@ -323,9 +323,6 @@ def test_health_needs_no_token_and_readiness_needs_a_worker(client: Client) -> N
 
 
 def test_a_tier_shows_what_is_left_of_its_day(client: Client) -> None:
-    from broadcaster.store import allowance
-    from broadcaster.store.models import Channel
-
     Channel.update(tier="TIER_250").execute()
     allowance.reached([("77", f"+9055500000{i}", epoch_ms()) for i in range(3)])
     quota = client.post("/v1/broadcasts", request_of(5)).json["quota"]

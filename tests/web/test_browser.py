@@ -10,8 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.conftest import CHANNEL, Field, wait_until
-from tests.web.test_dashboard import HOSTILE
+from tests.support.hostile import HOSTILE
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL
+from tests.support.waiting import wait_until
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 ARGUMENTS = (

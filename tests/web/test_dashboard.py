@@ -9,11 +9,13 @@ import pytest
 
 from broadcaster.errors import Invalid
 from broadcaster.services import access
-from broadcaster.store import contacts, events, suppressions
+from broadcaster.store import contacts, database, events, suppressions
 from broadcaster.store.models import Broadcast, Message, Suppression, Token
-from broadcaster.store.models import database as models_database
 from broadcaster.web.dashboard import forms
-from tests.conftest import CHANNEL, NOW, Client, request_of, settle
+from tests.support.broadcasts import settle
+from tests.support.client import Client
+from tests.support.hostile import HOSTILE
+from tests.support.samples import CHANNEL, NOW, request_of
 
 PASSWORD = "correct horse battery"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -29,75 +31,33 @@ PAGES = (
     "/events",
     "/webhooks",
 )
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
-    "' onclick='alert(1)",
-    "</textarea><script>alert(1)</script>",
-    "</title><script>",
-    "{{ 7 * 7 }}",
-    "{% raw %}",
-    "${7*7}",
-    "#{7*7}",
-    "javascript:alert(1)",
-    "<a href='javascript:alert(1)'>x</a>",
-    "<iframe src=//evil.example></iframe>",
-    "&lt;b&gt;",
-    "&#60;script&#62;",
-    "<!--",
-    "]]>",
-    "<style>*{display:none}</style>",
-    "<base href=//evil.example>",
-    "<meta http-equiv=refresh content=0>",
-    "<form action=//evil.example>",
-    "<input autofocus onfocus=alert(1)>",
-    "<details open ontoggle=alert(1)>",
-    "<math><mi//xlink:href='data:x'>",
-    "\u202egnp.exe",
-    "\u2028x",
-    "<b hx-get=/sign-out hx-trigger=load>",
-    "<p data-plot='{}'>",
-    "'; DROP TABLE message; --",
-    "=1+1",
-    "@SUM(A1)",
-    "<time datetime=x>",
-    "<script type=application/json>",
-    "\"'`<>&",
-    "%3Cscript%3E",
-    "<svg><script>alert(1)</script></svg>",
-    "<object data=x>",
-    "<embed src=x>",
-    "<link rel=stylesheet href=//evil.example>",
-    "<button formaction=//evil.example>",
-)
 
 
 class Person:
     """Somebody with a browser that keeps cookies and runs no scripts."""
 
     def __init__(self, client: Client):
-        self._app = client._app
-        self._cookies: dict[str, str] = {}
+        self._app = client.anonymous
+        self.cookies: dict[str, str] = {}
         self.form_token = ""
 
     def get(self, path: str, **options: Any) -> Any:
-        return self._call("GET", path, **options)
+        return self.call("GET", path, **options)
 
     def post(self, path: str, fields: dict[str, str] | None = None, **options: Any) -> Any:
         headers = FORM | options.pop("headers", {})
         body = urlencode({"form_token": self.form_token} | (fields or {}))
-        return self._call("POST", path, body=body, headers=headers, **options)
+        return self.call("POST", path, body=body, headers=headers, **options)
 
-    def _call(self, method: str, path: str, **options: Any) -> Any:
+    def call(self, method: str, path: str, **options: Any) -> Any:
         path, _, query = path.partition("?")
         result = self._app.simulate_request(
-            method, path, query_string=query, cookies=self._cookies, protocol="http", **options
+            method, path, query_string=query, cookies=self.cookies, protocol="http", **options
         )
         for name, cookie in result.cookies.items():
-            self._cookies[name] = cookie.value
+            self.cookies[name] = cookie.value
             if cookie.max_age is not None and int(cookie.max_age) <= 0:
-                del self._cookies[name]
+                del self.cookies[name]
         found = re.search(r'name="form_token" value="([^"]+)"', result.text or "")
         if found:
             self.form_token = html.unescape(found[1])
@@ -191,7 +151,7 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger: Person
 def test_a_made_up_cookie_opens_nothing(client: Client) -> None:
     for value in ("x", "eyJ0b2tlbiI6bnVsbH0.abc.def", "null", ""):
         forged = Person(client)
-        forged._cookies["broadcaster_session"] = value
+        forged.cookies["broadcaster_session"] = value
         assert forged.get("/").status_code == 303
 
 
@@ -260,14 +220,14 @@ def test_pause_resume_and_retry(person: Person, client: Client) -> None:
 
 @pytest.mark.parametrize("body", [b"\xff\xfe=1", b"a=%FF", b"form_token=" + b"x=1&" * 600])
 def test_a_form_that_cannot_be_read_is_refused(person: Person, body: bytes) -> None:
-    answer = person._call("POST", "/sign-out", body=body, headers=FORM)
+    answer = person.call("POST", "/sign-out", body=body, headers=FORM)
     assert answer.status_code == 400
 
 
 def test_a_broken_upload_is_refused(person: Person) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     for body in (b"", b"--x", b"--x\r\nnonsense\r\n--x--\r\n", b"\x00" * 50):
-        assert person._call("POST", "/suppressions", body=body, headers=headers).status_code in (400, 403)
+        assert person.call("POST", "/suppressions", body=body, headers=headers).status_code in (400, 403)
     assert Suppression.select().count() == 0
 
 
@@ -351,7 +311,7 @@ def test_hostile_text_stays_text_on_every_page(person: Person, client: Client, t
     document["recipients"][0]["metadata"] = {text: text}
     accepted = client.post("/v1/broadcasts", document).json
     [message_id] = settle(accepted["id"], ("failed", None))
-    with models_database.atomic():
+    with database.transaction():
         Message.update(error_text=text, error_code=text[:20]).execute()
         contacts.note_names({"+905554440000": text})
         events.add("template.updated", [{"name": text, "detail": text}], NOW)

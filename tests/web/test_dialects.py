@@ -14,7 +14,9 @@ from broadcaster.domain.variables import effective
 from broadcaster.errors import Faults
 from broadcaster.store.models import Message
 from broadcaster.web import dialects, monochat
-from tests.conftest import CHANNEL, Client, settle
+from tests.support.broadcasts import settle
+from tests.support.client import Client
+from tests.support.samples import CHANNEL
 
 PACKAGE = Path(dialects.__file__).parents[1]
 WORDS = {

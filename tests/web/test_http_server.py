@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from broadcaster.sandbox import testbed
-from tests.conftest import Field, request_of
+from tests.support.installation import Field
+from tests.support.samples import request_of
 
 
 @pytest.fixture

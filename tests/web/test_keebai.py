@@ -9,16 +9,12 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json, timestamps
 from broadcaster.services import access
 from broadcaster.store.models import Broadcast, Message
-from tests.conftest import (
-    CHANNEL,
-    NOW,
-    Client,
-    Field,
-    add_channel,
-    masked,
-    settle,
-    wait_until,
-)
+from tests.support.broadcasts import settle
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, NOW, masked
+from tests.support.waiting import wait_until
 
 BULK, SINGLE = "/v1/messages/bulk", "/v1/messages/template"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -5,13 +5,14 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from broadcaster.services import access
-from broadcaster.store import leases
+from broadcaster.store import database, leases
 from broadcaster.store.models import Channel, Message
-from broadcaster.store.models import database as models_database
 from broadcaster.web import metrics
 from broadcaster.web.app import make_app
 from broadcaster.worker.schedule import Schedule
-from tests.conftest import CHANNEL, NOW, Client, request_of, settle
+from tests.support.broadcasts import settle
+from tests.support.client import Client
+from tests.support.samples import CHANNEL, NOW, request_of
 
 
 def read(client: Client) -> dict[tuple[str, ...], float]:
@@ -53,7 +54,7 @@ def test_the_figures_are_the_apis(client: Client) -> None:
 
 def test_what_waits_and_what_is_held_shows(client: Client) -> None:
     client.post("/v1/broadcasts", request_of(2))
-    with models_database.atomic():
+    with database.transaction():
         Message.update(next_at=NOW).execute()
         Channel.update(tier="TIER_250", paused_at=NOW, pause_reason="token").execute()
         leases.beat("w", "host", 1, NOW)
@@ -71,7 +72,7 @@ def test_what_waits_and_what_is_held_shows(client: Client) -> None:
 def test_two_processes_say_the_same(client: Client, db: Any) -> None:
     client.post("/v1/broadcasts", request_of(3))
     first = read(client)
-    client._app.app = make_app(client.settings, Schedule(db), client.vault)
+    client.app = make_app(client.settings, Schedule(db), client.vault)
     again = read(client)
     ages = [key for key in first if "seconds" in key[0]]
     assert {k: v for k, v in first.items() if k not in ages} == {

@@ -13,16 +13,12 @@ from broadcaster.domain import strict_json, timestamps
 from broadcaster.services import access, single_send
 from broadcaster.store import channels, definitions
 from broadcaster.store.models import Broadcast, Message
-from tests.conftest import (
-    CHANNEL,
-    NOW,
-    Client,
-    Field,
-    add_channel,
-    masked,
-    settle,
-    wait_until,
-)
+from tests.support.broadcasts import settle
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, NOW, masked
+from tests.support.waiting import wait_until
 
 ROOT = "/api/v1/meta-templates"
 MASKS = {
@@ -588,7 +584,7 @@ def test_many_at_once_are_all_sent(field: Field) -> None:
 
     def send(number: int) -> int:
         document = single(f"+9055544{number:05d}")
-        headers = {"Authorization": here._session.headers["Authorization"]}
+        headers = {"Authorization": f"Bearer {here.token}"}
         url = here.url + f"{ROOT}/send/"
         return requests.post(url, json=document, headers=headers, timeout=30).status_code
 

@@ -8,17 +8,12 @@ import pytest
 from broadcaster.domain import strict_json
 from broadcaster.services import access
 from broadcaster.store.models import Broadcast, Contact, Message
-from tests.conftest import (
-    CHANNEL,
-    MORE_TEMPLATES,
-    NOW,
-    Client,
-    Field,
-    add_channel,
-    masked,
-    settle,
-    wait_until,
-)
+from tests.support.broadcasts import settle
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, MORE_TEMPLATES, NOW, masked
+from tests.support.waiting import wait_until
 
 ROOT = "/api/ws-7/custom-functions/bulk-message-api-app/api/bulk-message"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

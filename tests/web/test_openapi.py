@@ -23,7 +23,9 @@ from broadcaster.store.models import Broadcast
 from broadcaster.vault import open_vault
 from broadcaster.web import openapi
 from broadcaster.web.dashboard.pages import speaks
-from tests.conftest import NOW, Client, add_channel
+from tests.support.channels import add_channel
+from tests.support.client import Client
+from tests.support.samples import NOW
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance)
 DOCUMENT = openapi.document()
@@ -41,7 +43,7 @@ def test_it_is_an_openapi_document() -> None:
 
 
 def test_it_names_every_route_and_no_other(client: Client) -> None:
-    app: Any = client._app.app
+    app = client.app
     real = {
         (re.sub(r":[a-z]+}", "}", route.path).rstrip("/") or "/", method.method.lower())
         for route in falcon.inspect.inspect_routes(app)
@@ -53,9 +55,9 @@ def test_it_names_every_route_and_no_other(client: Client) -> None:
 
 
 def test_it_is_served_with_its_page_and_without_a_token(client: Client) -> None:
-    answer = client._app.simulate_get("/openapi.json")
+    answer = client.anonymous.simulate_get("/openapi.json")
     assert (answer.status_code, answer.json) == (200, DOCUMENT)
-    page = client._app.simulate_get("/docs")
+    page = client.anonymous.simulate_get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "script-src 'self'" in page.headers["content-security-policy"]
     for path, method, operation in OPERATIONS:
@@ -111,7 +113,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def described(served: Client) -> Any:
-    return schemathesis.openapi.from_wsgi("/openapi.json", served._app.app)
+    return schemathesis.openapi.from_wsgi("/openapi.json", served.app)
 
 
 FEW = settings(

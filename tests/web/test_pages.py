@@ -6,7 +6,7 @@ from typing import Any
 import falcon.inspect
 
 from broadcaster.web import dashboard
-from tests.conftest import Client
+from tests.support.client import Client
 
 BROWSER_TESTS = Path(__file__).with_name("test_browser.py").read_text()
 NOT_OPENED = ("/sign-in", "/sign-out")
@@ -15,7 +15,7 @@ NOT_OPENED = ("/sign-in", "/sign-out")
 
 def pages(client: Client) -> list[Any]:
     """The routes whose resources are the dashboard's."""
-    routes = falcon.inspect.inspect_routes(client._app.app)
+    routes = falcon.inspect.inspect_routes(client.app)
     return [route for route in routes if "/web/dashboard/" in (route.source_info or "")]
 
 

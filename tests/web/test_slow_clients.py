@@ -19,7 +19,10 @@ from broadcaster.store.writer import Writer
 from broadcaster.vault import open_vault
 from broadcaster.web.server import Server
 from broadcaster.worker.schedule import Schedule
-from tests.conftest import Client, Field, request_of, wait_until
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import request_of
+from tests.support.waiting import wait_until
 
 PROMPT = 5
 """Seconds within which the others are answered: a deadline, for a busy machine too, not a measurement."""

@@ -4,7 +4,9 @@ import sqlite3
 import time
 from typing import Any
 
-from tests.conftest import Field, request_of, wait_until
+from tests.support.installation import Field
+from tests.support.samples import request_of
+from tests.support.waiting import wait_until
 
 TIER_250, OTHER = "100000000000002", "100000000000003"
 

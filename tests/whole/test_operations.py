@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from broadcaster.cli import cli, serving
-from tests.conftest import Client, Field, request_of, wait_until
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import request_of
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "contrib").glob("*.service"))

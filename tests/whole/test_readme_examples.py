@@ -16,8 +16,8 @@ import requests
 
 from broadcaster.sandbox import testbed
 from broadcaster.sandbox.testbed import Process
-from tests.conftest import wait_until
 from tests.support.readme import README, ROOT, Example, examples
+from tests.support.waiting import wait_until
 
 NOT_RUN = {
     "make demo": "the command line's tests run the demo",

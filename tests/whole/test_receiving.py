@@ -9,7 +9,9 @@ import pytest
 import requests
 
 from broadcaster.sandbox import testbed
-from tests.conftest import CHANNEL, Field, request_of, wait_until
+from tests.support.installation import Field
+from tests.support.samples import CHANNEL, request_of
+from tests.support.waiting import wait_until
 
 SECRET = "s3cret"
 URL = "/callbacks/meta"

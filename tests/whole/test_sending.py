@@ -12,7 +12,9 @@ import pytest
 from broadcaster.clock import epoch_ms
 from broadcaster.domain.timestamps import format_time, parse_time
 from broadcaster.sandbox import testbed
-from tests.conftest import Field, request_of, wait_until
+from tests.support.installation import Field
+from tests.support.samples import request_of
+from tests.support.waiting import wait_until
 
 
 def accept(here: testbed.Installation, count: int = 3, **changes: Any) -> str:
@@ -142,7 +144,7 @@ def test_while_graph_cannot_be_reached_nobody_fails(field: Field, tmp_path: Path
     with testbed.sandbox(tmp_path) as other:
         pass
     gone = testbed.Installation(tmp_path, other)
-    gone.url, gone._session = here.url, here._session
+    gone.use_token(here.token)
     process = field.start(gone)
     here.url = gone.url
     path = accept(here, 5)

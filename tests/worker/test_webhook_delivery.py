@@ -12,7 +12,10 @@ from standardwebhooks import Webhook as Verifier
 from broadcaster.store import webhooks
 from broadcaster.store.models import EventDelivery, Webhook
 from broadcaster.worker import webhook_delivery
-from tests.conftest import NOW, Client, Field, request_of, wait_until
+from tests.support.client import Client
+from tests.support.installation import Field
+from tests.support.samples import NOW, request_of
+from tests.support.waiting import wait_until
 
 
 class Target(HTTPServer):

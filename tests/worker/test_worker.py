@@ -25,7 +25,7 @@ from broadcaster.vault import open_vault
 from broadcaster.worker import channel_jobs, recorder, worker
 from broadcaster.worker.windows import Windows
 from broadcaster.worker.worker import Worker
-from tests.conftest import wait_until
+from tests.support.waiting import wait_until
 
 CONTENT = '{"name":"hello_world","language":{"code":"tr"}}'
 

@@ -1,0 +1,42 @@
+"""Backups, forgetting, completion and the doctor, as commands."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.support.samples import CHANNEL
+from tests.support.shell import Shell
+
+
+def test_the_commands_do_the_same(shell: Shell) -> None:
+    copy = str(shell.folder / "copy.db")
+    assert "verified" in shell.ok("backup", copy)
+    again = shell.run("backup", copy)
+    assert (again.returncode, "--force" in again.stderr) == (1, True)
+    assert "restored; 0 broadcasts are paused" in shell.ok("restore", copy, "--yes")
+    assert shell.json("purge", "--days", "1") == {"broadcasts": 0, "messages": 0, "contacts": 0}
+    assert "would erase" in shell.ok("purge", "--dry-run")
+    assert shell.json("erase", "+905554443301", "--yes")["messages"] == 0
+    assert shell.run("erase", "0911", "--yes").returncode == 1
+    asked = shell.run("erase", "+905554443301", stdin="n\n")
+    assert asked.returncode == 130
+    assert shell.json("channel", "list")[0]["id"] == CHANNEL
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_asks_us(shell: Shell, name: str) -> None:
+    script = shell.ok("completion", name)
+    assert "_BROADCASTER_COMPLETE" in script
+    found = Shell(
+        shell.folder, _BROADCASTER_COMPLETE="bash_complete", COMP_WORDS="broadcaster chan", COMP_CWORD="1"
+    ).run()
+    assert "channel" in found.stdout
+
+
+def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:
+    (shell.folder / "data" / "secret.key").unlink()
+    done = shell.run("doctor", "--json")
+    assert done.returncode == 1
+    assert any("secret.key" in (row["remedy"] or "") for row in json.loads(done.stdout))

@@ -1,0 +1,67 @@
+"""A sandbox and an installation beside it, as processes."""
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from broadcaster.sandbox import testbed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data directory with the sandbox's first number and a token, copied instead of made anew."""
+
+    data: Path
+    token: str
+
+
+class Field:
+    """A sandbox and an installation beside it, as processes."""
+
+    def __init__(self, folder: Path, prepared: Prepared | None, stdlib_sqlite: bool):
+        self.folder = folder
+        self._prepared = prepared
+        self._stdlib = stdlib_sqlite
+        self._sandboxes: list[Any] = []
+        self._processes: list[testbed.Process] = []
+        self.graph_url = ""
+
+    def sandbox(self, *options: str) -> str:
+        running = testbed.sandbox(self.folder, *options)
+        self.graph_url = running.__enter__()
+        self._sandboxes.append(running)
+        return self.graph_url
+
+    def bare_installation(self, **settings: str) -> testbed.Installation:
+        if self._stdlib:
+            settings["database_url"] = f"sqlite+stdlib:///{self.folder}/data/broadcaster.db"
+        return testbed.Installation(self.folder, self.graph_url, **settings)
+
+    def installation(self, pace: float | None = None, **settings: str) -> testbed.Installation:
+        """An installation that knows the first number; without a pace Meta's 80 a second hold."""
+        assert self._prepared
+        here = self.bare_installation(**settings)
+        here.use_token(self._prepared.token)
+        if not (self.folder / "data").exists():
+            shutil.copytree(self._prepared.data, self.folder / "data")
+        if pace is not None:
+            with sqlite3.connect(self.folder / "data" / "broadcaster.db") as database:
+                database.execute("UPDATE channel SET pace_override = ?", [pace])
+            database.close()
+        return here
+
+    def start(self, here: testbed.Installation, *halves: str) -> testbed.Process:
+        process = here.start(*halves)
+        self._processes.append(process)
+        return process
+
+    def report(self) -> dict[str, Any]:
+        return testbed.sandbox_report(self.graph_url)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for running in self._sandboxes:
+            running.__exit__(None, None, None)
