@@ -7,15 +7,9 @@ from typing import Any
 
 import click
 
-from broadcaster.cli.base import Installation, cli, installed, with_json
-from broadcaster.cli.terminal import (
-    err,
-    out,
-    print_document,
-    print_plan,
-    print_rows,
-    watch_progress,
-)
+from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.progress_bar import watch_progress
+from broadcaster.cli.terminal import err, out, print_document, print_plan, print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
 from broadcaster.domain.words import BroadcastStatus
@@ -25,7 +19,7 @@ from broadcaster.store import statuses
 from broadcaster.web.own import answers, shapes
 
 
-@cli.command()
+@click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--channel", "channel_id", help="Meta's phone_number_id; required for CSV.")
 @click.option("--template", "template_name", help="Required for CSV.")
@@ -97,7 +91,7 @@ def _plan_file(
         raise Invalid(table.by_row(error.faults) if table else error.faults) from None
 
 
-@cli.command("list")
+@click.command("list")
 @click.option("--status", type=click.Choice(statuses.STATUSES), help="Only these.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @with_json
@@ -124,7 +118,7 @@ def list_broadcasts(here: Installation, status: BroadcastStatus | None, limit: i
     print_rows(rows, columns, as_json)
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @click.option("--watch", is_flag=True, help="Stay until it is over.")
 @with_json
@@ -139,7 +133,7 @@ def status(here: Installation, broadcast_id: str, watch: bool, as_json: bool) ->
     print_document(_answer(here, broadcast_id), as_json)
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @with_json
 @installed
@@ -156,7 +150,7 @@ def stop(here: Installation, broadcast_id: str, as_json: bool) -> None:
     click.echo(f"stopped: {numbers['cancelled']} cancelled, {numbers['inFlight']} were already on their way")
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @with_json
 @installed
@@ -168,7 +162,7 @@ def pause(here: Installation, broadcast_id: str, as_json: bool) -> None:
     print_document(answers.broadcast(steering.pause(broadcast_id, epoch_ms())), as_json)
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @with_json
 @installed
@@ -181,7 +175,7 @@ def resume(here: Installation, broadcast_id: str, as_json: bool) -> None:
     print_document(document, as_json)
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @click.option("--code", help="Only those that failed with this code.")
 @with_json
@@ -200,7 +194,7 @@ def retry(here: Installation, broadcast_id: str, code: str | None, as_json: bool
     click.echo(f"{count} messages are tried again")
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @with_json
 @installed
@@ -213,7 +207,7 @@ def errors(_here: Installation, broadcast_id: str, as_json: bool) -> None:
     print_rows(rows, ("code", "count", "meaning", "advice"), as_json)
 
 
-@cli.command()
+@click.command()
 @click.argument("broadcast_id")
 @click.option("--failed", is_flag=True, help="Only the failed messages.")
 @installed

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_json
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
@@ -15,7 +15,7 @@ from broadcaster.store import channels, definitions
 from broadcaster.web.own import answers
 
 
-@cli.group()
+@click.group()
 def channel() -> None:
     """The numbers that send."""
 
@@ -116,7 +116,7 @@ def _print_channel(row: Any, count: int, as_json: bool) -> None:
     )
 
 
-@cli.group()
+@click.group()
 def template() -> None:
     """The templates Meta approved."""
 

@@ -1,6 +1,7 @@
 """The demo: a sample broadcast through a whole installation, checked against what the sandbox counted."""
 
 import json
+import sys
 import tempfile
 import threading
 import time
@@ -8,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 
-from broadcaster.cli.terminal import watch_progress
+from broadcaster.cli.progress_bar import watch_progress
+from broadcaster.cli.terminal import out
 from broadcaster.sandbox import testbed
 
 SAMPLE = Path(__file__).with_name("samples") / "broadcast.json"
@@ -20,6 +23,16 @@ SECRET = "of the demo"
 RECEIPTS_SECONDS = 30
 FINAL_REFUSALS = ("100", "131026", "131049")
 """Codes of the sample that the sandbox gives once and for all; it withdraws the others."""
+
+
+@click.command()
+@click.option("--stay", is_flag=True, help="Keep everything running afterwards, to look at the dashboard.")
+def demo(stay: bool) -> None:
+    """Start sandbox and server in a temporary directory, send a sample broadcast and check its counters.
+
+    Example: broadcaster demo --stay
+    """
+    sys.exit(run_demo(out, stay))
 
 
 def run_demo(console: Console, stay: bool = False) -> int:

@@ -4,7 +4,7 @@ from typing import IO
 
 import click
 
-from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_json
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Misconfigured
@@ -14,7 +14,7 @@ from broadcaster.store import database, suppressions
 from broadcaster.web.own import answers, shapes
 
 
-@cli.group()
+@click.group()
 def suppression() -> None:
     """People who want no marketing messages."""
 
@@ -66,7 +66,7 @@ def suppression_list(_here: Installation, as_json: bool) -> None:
     print_rows(rows, ("to", "reason", "source", "createdAt"), as_json)
 
 
-@cli.command("replay-callbacks")
+@click.command("replay-callbacks")
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1, 30), help="How far back.")
 @installed
 def replay_callbacks(here: Installation, days: int) -> None:

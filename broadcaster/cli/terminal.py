@@ -1,18 +1,14 @@
-"""Tables and progress on a terminal."""
+"""Tables on a terminal."""
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-_POLL_SECONDS = 0.5
 _FILE_WIDTH = 200
 
 # Nothing from outside is markup, and a file gets whole lines instead of a terminal's 80 columns.
@@ -78,49 +74,6 @@ def print_rows(rows: list[dict[str, Any]], columns: Iterable[str], as_json: bool
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     out.print(table)
-
-
-def watch_progress(console: Console, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A bar over the answers of `ask` until the broadcast has ended; returns the last answer."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("queued", total=None, note="")
-        while True:
-            document = ask()
-            stats = document["stats"]
-            bar.update(
-                task,
-                description=document["status"],
-                total=stats["total"],
-                completed=stats["total"] - stats["pending"],
-                note=_note(document),
-            )
-            if document["finishedAt"]:
-                return document
-            time.sleep(_POLL_SECONDS)
-
-
-def _note(document: dict[str, Any]) -> str:
-    stats, waiting = document["stats"], document["whyWaiting"]
-    note = f"{stats['success']} sent, {stats['failed']} failed"
-    if document["status"] == "sending" and document["estimatedFinishAt"]:
-        note += f", {document['pace']}/s, {_left(document['estimatedFinishAt'])} left"
-    if document["unknown"]:
-        note += f", {document['unknown']} unknown"
-    if waiting and waiting["reason"] != "pace":
-        note += f", waiting: {waiting['detail'] or waiting['reason']}"
-    return note
-
-
-def _left(end: str) -> str:
-    """The time until an RFC 3339 moment, as minutes and seconds."""
-    seconds = max(0, round(datetime.fromisoformat(end).timestamp() - time.time()))
-    return f"{seconds // 60}:{seconds % 60:02d}"
 
 
 def _cell(value: Any) -> str:

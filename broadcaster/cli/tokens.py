@@ -4,38 +4,21 @@ import sys
 
 import click
 
-from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.lazy import LazyGroup, Place
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import timestamps
 from broadcaster.errors import Misconfigured
 from broadcaster.services import access
 from broadcaster.store import tokens
-from broadcaster.web.dialects import STYLES
 
 
-@cli.group()
+@click.group(
+    cls=LazyGroup, places={"create": Place("token_create", "create", "Make a token and print it, this once.")}
+)
 def token() -> None:
     """The tokens programs use to call the API."""
-
-
-@token.command("create")
-@click.argument("name")
-@click.option(
-    "--scope", "scopes", multiple=True, required=True, help=f"One of {', '.join(access.SCOPES)}; repeatable."
-)
-@click.option("--expires-in", "days", type=click.IntRange(1, 36_500), metavar="DAYS", help="Its end.")
-@click.option("--style", type=click.Choice(list(STYLES)), help="Look like a token of this vendor.")
-@installed
-def token_create(
-    _here: Installation, name: str, scopes: tuple[str, ...], days: int | None, style: str | None
-) -> None:
-    """Make a token and print it, this once.
-
-    Example: broadcaster token create crm --scope broadcasts:write --scope broadcasts:read
-    """
-    prefix = STYLES[style] if style else access.PREFIX
-    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms(), prefix))
 
 
 @token.command("list")
@@ -74,7 +57,7 @@ def token_revoke(_here: Installation, token_id: str) -> None:
     click.echo(f"token {token_id} revoked")
 
 
-@cli.command("dashboard-password")
+@click.command("dashboard-password")
 @installed
 def dashboard_password(_here: Installation) -> None:
     """Set the password that opens the dashboard, asked for twice; a line on standard input does as well.

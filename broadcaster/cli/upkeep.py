@@ -1,43 +1,18 @@
-"""Commands for those who run it: is all well, backups, forgetting people, completion."""
+"""Commands for those who run it: backups, and forgetting people."""
 
 import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
-from click.shell_completion import get_completion_class
 
 from broadcaster import config
-from broadcaster.cli.base import Installation, cli, installed, with_json
-from broadcaster.cli.terminal import print_rows
+from broadcaster.cli.installation import Installation, installed, with_json
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
 from broadcaster.services import upkeep
 
-SHELLS = ("bash", "zsh", "fish")
 
-
-@cli.command()
-@with_json
-@installed
-def doctor(here: Installation, as_json: bool) -> None:
-    """Look at everything that could keep this installation from sending, and say what to do.
-
-    The exit code is 1 if something fails.
-
-    Example: broadcaster doctor
-    """
-    from broadcaster.services.doctor import examine, exit_code
-
-    found = list(examine(here.settings, here.vault, here.schedule, epoch_ms()))
-    rows = [asdict(finding) for finding in found]
-    shown = rows if as_json else [row | {"result": row["result"].upper()} for row in rows]
-    print_rows(shown, ("result", "name", "seen", "remedy"), as_json)
-    sys.exit(exit_code(found))
-
-
-@cli.command()
+@click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @installed
@@ -53,7 +28,7 @@ def backup(here: Installation, file: Path, force: bool) -> None:
     click.echo(f"{file}: {size / 1024**2:.1f} MiB, verified; keep {key} with it, once")
 
 
-@cli.command()
+@click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore(file: Path, yes: bool) -> None:
@@ -73,7 +48,7 @@ def restore(file: Path, yes: bool) -> None:
         click.echo(f"the database that was there is {kept}")
 
 
-@cli.command()
+@click.command()
 @click.option("--days", type=click.IntRange(1, 36_500), help="Instead of BROADCASTER_RETENTION_DAYS.")
 @click.option("--dry-run", is_flag=True, help="Only say how many broadcasts it would be.")
 @with_json
@@ -92,7 +67,7 @@ def purge(here: Installation, days: int | None, dry_run: bool, as_json: bool) ->
     click.echo(f"{'would erase' if dry_run else 'erased'} the people of: {told} (older than {days} days)")
 
 
-@cli.command()
+@click.command()
 @click.argument("number")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_json
@@ -114,16 +89,3 @@ def erase(_here: Installation, number: str, yes: bool, as_json: bool) -> None:
     click.echo(", ".join(f"{count} {names.get(name, name)}" for name, count in found.items()))
     if found["onTheirWay"]:
         raise Misconfigured("messages to this person are on their way: erase again once they have ended")
-
-
-@cli.command()
-@click.argument("shell", type=click.Choice(SHELLS))
-def completion(shell: str) -> None:
-    """Print what makes SHELL complete these commands.
-
-    Example: broadcaster completion bash > /etc/bash_completion.d/broadcaster
-    """
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise Misconfigured(f"there is no completion for {shell}")
-    click.echo(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source())

@@ -2,7 +2,7 @@
 
 import click
 
-from broadcaster.cli.base import Installation, cli, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_json
 from broadcaster.cli.terminal import print_document, print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.services import webhook_targets
@@ -11,12 +11,12 @@ from broadcaster.store import webhooks
 from broadcaster.web.own import answers
 
 
-@cli.group("webhook")
-def group() -> None:
+@click.group("webhook")
+def webhook() -> None:
     """Programs that are told what happens."""
 
 
-@group.command("add")
+@webhook.command("add")
 @click.argument("url")
 @click.option(
     "--type",
@@ -36,7 +36,7 @@ def webhook_add(here: Installation, url: str, types: tuple[str, ...], as_json: b
     print_document(answers.webhook(row) | {"secret": secret}, as_json)
 
 
-@group.command("list")
+@webhook.command("list")
 @with_json
 @installed
 def webhook_list(_here: Installation, as_json: bool) -> None:
@@ -48,7 +48,7 @@ def webhook_list(_here: Installation, as_json: bool) -> None:
     print_rows(rows, ("id", "url", "types", "disabledReason"), as_json)
 
 
-@group.command("remove")
+@webhook.command("remove")
 @click.argument("webhook_id")
 @installed
 def webhook_remove(_here: Installation, webhook_id: str) -> None:
@@ -60,7 +60,7 @@ def webhook_remove(_here: Installation, webhook_id: str) -> None:
     click.echo(f"webhook {webhook_id} removed")
 
 
-@group.command("test")
+@webhook.command("test")
 @click.argument("webhook_id")
 @installed
 def webhook_test(_here: Installation, webhook_id: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from broadcaster.cli import cli, serving
+from broadcaster.cli import serving
+from broadcaster.cli.base import COMMANDS
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import request_of
@@ -106,7 +107,7 @@ def test_a_unit_runs_a_command_there_is(unit: Path) -> None:
     service = parser["Service"]
     binary, command = service["ExecStart"].split()
     assert binary.endswith("/broadcaster")
-    assert command in cli.commands
+    assert command in COMMANDS
     assert service["Type"] == "notify"
     assert int(service["TimeoutStopSec"]) > serving.STOP_SECONDS
 
