@@ -12,7 +12,8 @@ from broadcaster.sandbox import testbed
 from broadcaster.store import database
 from tests.support.channels import add_channel
 from tests.support.client import Client
-from tests.support.installation import Field, Prepared
+from tests.support.databases import copy_database, make_database
+from tests.support.installation import Field, Prepared, prepare
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
 
@@ -25,20 +26,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def stdlib_sqlite(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--stdlib-sqlite"))
+
+
 @pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> config.Settings:
+def settings(tmp_path: Path, stdlib_sqlite: bool) -> config.Settings:
     environ = {"BROADCASTER_DATA_DIR": str(tmp_path / "data")}
-    if request.config.getoption("--stdlib-sqlite"):
+    if stdlib_sqlite:
         environ["BROADCASTER_DATABASE_URL"] = f"sqlite+stdlib:///{tmp_path}/data/broadcaster.db"
     return config.load(environ, tmp_path / "no.env")
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("migrated") / "broadcaster.db")
+
+
 @pytest.fixture
-def db(settings: config.Settings) -> Iterator[Any]:
+def db(settings: config.Settings, migrated: Path) -> Iterator[Any]:
     """A migrated database, bound to the models."""
-    opened = database.open(settings.database)
-    database.migrate(opened)
-    yield opened
+    copy_database(migrated, settings.database)
+    yield database.open(settings.database)
     database.close()
 
 
@@ -54,22 +64,13 @@ def client(settings: config.Settings, channel_row: Any, db: Any) -> Client:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Prepared:
-    folder = tmp_path_factory.mktemp("prepared")
-    made = Field(folder, None, request.config.getoption("--stdlib-sqlite"))
-    made.sandbox()
-    try:
-        here = made.bare_installation()
-        here.add_channel(CHANNEL)
-        token = here.command("token", "create", "tests", "--scope", "admin")
-    finally:
-        made.close()
-    return Prepared(folder / "data", token)
+def prepared(tmp_path_factory: pytest.TempPathFactory, graph_url: str, stdlib_sqlite: bool) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"), graph_url, stdlib_sqlite)
 
 
 @pytest.fixture
-def field(tmp_path: Path, prepared: Prepared, request: pytest.FixtureRequest) -> Iterator[Field]:
-    made = Field(tmp_path, prepared, request.config.getoption("--stdlib-sqlite"))
+def field(tmp_path: Path, prepared: Prepared, stdlib_sqlite: bool) -> Iterator[Field]:
+    made = Field(tmp_path, prepared, stdlib_sqlite)
     yield made
     made.close()
 

@@ -1,4 +1,4 @@
-"""The command line, as processes; the demo included."""
+"""The command line: what it prints, its exit codes, and the sentences of its errors."""
 
 import csv
 import io
@@ -214,7 +214,7 @@ def test_every_scope_may_be_given(shell: Shell) -> None:
 
 
 def test_the_demo_ends_well(tmp_path: Path) -> None:
-    done = Shell(tmp_path).run("demo")
+    done = Shell(tmp_path).process("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("300/300", "The counters agree.", "131026", "delivered"):
         assert part in done.stdout

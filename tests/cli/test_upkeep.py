@@ -27,12 +27,25 @@ def test_the_commands_do_the_same(shell: Shell) -> None:
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_completion_is_a_script_that_asks_us(shell: Shell, name: str) -> None:
-    script = shell.ok("completion", name)
-    assert "_BROADCASTER_COMPLETE" in script
-    found = Shell(
-        shell.folder, _BROADCASTER_COMPLETE="bash_complete", COMP_WORDS="broadcaster chan", COMP_CWORD="1"
-    ).run()
-    assert "channel" in found.stdout
+    assert "_BROADCASTER_COMPLETE" in shell.ok("completion", name)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("broadcaster", "chan"), "channel"),
+        (("broadcaster", "token", "c"), "create"),
+        (("broadcaster", "token", "create", "--sty"), "--style"),
+        (("broadcaster", "completion", "f"), "fish"),
+    ],
+)
+def test_what_is_asked_for_is_completed(shell: Shell, words: tuple[str, ...], found: str) -> None:
+    shell.environ |= {
+        "_BROADCASTER_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    assert shell.process().stdout.split() == [f"plain,{found}"]
 
 
 def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster.sandbox import testbed
+from tests.support.samples import CHANNEL
+from tests.support.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,26 @@ class Prepared:
     token: str
 
 
+def prepare(folder: Path, graph_url: str, stdlib_sqlite: bool) -> Prepared:
+    """Make an installation in a folder, as its operator would."""
+    environ = {"BROADCASTER_GRAPH_URL": graph_url}
+    if stdlib_sqlite:
+        environ["BROADCASTER_DATABASE_URL"] = stdlib_url(folder)
+    shell = Shell(folder, **environ)
+    shell.ok("channel", "add", CHANNEL, "--waba-id", "77", "--access-token", "sandbox-token")
+    token = shell.ok("token", "create", "tests", "--scope", "admin").strip()
+    return Prepared(folder / "data", token)
+
+
+def stdlib_url(folder: Path) -> str:
+    """The database of the installation in a folder, opened with the standard library's driver."""
+    return f"sqlite+stdlib:///{folder}/data/broadcaster.db"
+
+
 class Field:
     """A sandbox and an installation beside it, as processes."""
 
-    def __init__(self, folder: Path, prepared: Prepared | None, stdlib_sqlite: bool):
+    def __init__(self, folder: Path, prepared: Prepared, stdlib_sqlite: bool):
         self.folder = folder
         self._prepared = prepared
         self._stdlib = stdlib_sqlite
@@ -36,12 +54,11 @@ class Field:
 
     def bare_installation(self, **settings: str) -> testbed.Installation:
         if self._stdlib:
-            settings["database_url"] = f"sqlite+stdlib:///{self.folder}/data/broadcaster.db"
+            settings["database_url"] = stdlib_url(self.folder)
         return testbed.Installation(self.folder, self.graph_url, **settings)
 
     def installation(self, pace: float | None = None, **settings: str) -> testbed.Installation:
         """An installation that knows the first number; without a pace Meta's 80 a second hold."""
-        assert self._prepared
         here = self.bare_installation(**settings)
         here.use_token(self._prepared.token)
         if not (self.folder / "data").exists():
