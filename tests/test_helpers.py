@@ -23,3 +23,9 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_nothing_is_imported_from_a_test_or_from_conftest(path: Path) -> None:
     assert {name for name in imported(path) if not name.startswith("tests.support")} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_what_runs_alone_is_where_make_looks_for_it(path: Path) -> None:
+    marks = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+    assert path.parent.name == "whole" or "alone" not in {node.attr for node in marks}

@@ -100,7 +100,7 @@ def canned() -> Iterator[Any]:
         asked: list[str] = []
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield Handler, Graph(f"http://127.0.0.1:{server.server_port}", "v25.0", "t")
     server.shutdown()

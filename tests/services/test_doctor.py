@@ -1,5 +1,6 @@
 """The doctor: it sees what is wrong, and says what to do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,22 @@ from broadcaster.vault import open_vault
 from broadcaster.worker.schedule import Schedule
 from tests.support.broadcasts import settle
 from tests.support.client import Client
-from tests.support.installation import Field
 from tests.support.samples import CHANNEL, NOW, request_of
 
 
+@pytest.fixture(scope="module")
+def subscribed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a sandbox that has somebody to send receipts to."""
+    with testbed.sandbox(tmp_path_factory.mktemp("graph")) as url:
+        testbed.send_receipts(url, "http://127.0.0.1:9/none", "s")
+        yield url
+
+
 @pytest.fixture
-def healthy(client: Client, field: Field) -> Client:
+def healthy(client: Client, subscribed: str) -> Client:
     """An installation whose channel a sandbox knows, with its webhook subscribed and a worker alive."""
-    url = field.sandbox()
-    testbed.send_receipts(url, "http://127.0.0.1:9/none", "s")
     client.settings = client.settings.model_copy(
-        update={"graph_url": url, "app_secret": "s", "verify_token": "v"}
+        update={"graph_url": subscribed, "app_secret": "s", "verify_token": "v"}
     )
     with database.transaction():
         Channel.update(access_token=client.vault.lock("good")).execute()

@@ -29,7 +29,8 @@ from tests.support.broadcasts import settle
 from tests.support.callbacks import callback, status
 from tests.support.client import Client
 from tests.support.installation import Field
-from tests.support.samples import NOW, request_of
+from tests.support.samples import CHANNEL, NOW, request_of
+from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
 DAY = upkeep.DAY
@@ -236,20 +237,23 @@ def test_a_kill_and_a_restore_send_nothing_until_somebody_resumes(field: Field) 
     field.sandbox("--latency", "20")
     here = field.installation(pace=20)
     server = field.start(here)
-    accepted = here.ask("POST", "/v1/broadcasts", json=request_of(60))
+    # So many that they outlast the backup on any machine.
+    accepted = here.ask("POST", "/v1/broadcasts", json=request_of(600))
     path = f"/v1/broadcasts/{accepted['id']}"
     wait_until(lambda: here.ask("GET", path)["stats"]["success"] >= 10)
     copy = field.folder / "copy.db"
-    here.command("backup", str(copy))
+    operator = Shell(here.folder, **here.environ)
+    assert operator.process("backup", str(copy)).returncode == 0
     server.kill()
     sent = field.report()["accepted"]
-    here.command("restore", str(copy), "--yes")
+    assert operator.process("restore", str(copy), "--yes").returncode == 0
     field.start(here)
     told = here.ask("GET", path)
     assert told["status"] == "paused"
     assert told["inFlight"] == 0
     assert field.report()["accepted"] == sent
     unknown = told["unknown"]
+    here.add_channel(CHANNEL, "--pace", "500")
     here.ask("POST", f"{path}/resume")
     wait_until(lambda: here.ask("GET", path)["stats"]["pending"] == unknown)
     report = field.report()

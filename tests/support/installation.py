@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broadcaster.errors import BroadcasterError
 from broadcaster.sandbox import testbed
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
@@ -35,6 +36,16 @@ def stdlib_url(folder: Path) -> str:
     return f"sqlite+stdlib:///{folder}/data/broadcaster.db"
 
 
+class Installation(testbed.Installation):
+    """An installation whose servers are processes, and whose commands run within the test's."""
+
+    def command(self, *arguments: str) -> str:
+        done = Shell(self.folder, **self.environ).run(*arguments)
+        if done.returncode:
+            raise BroadcasterError(done.stderr.strip() or f"exit code {done.returncode}")
+        return done.stdout.strip()
+
+
 class Field:
     """A sandbox and an installation beside it, as processes."""
 
@@ -52,12 +63,12 @@ class Field:
         self._sandboxes.append(running)
         return self.graph_url
 
-    def bare_installation(self, **settings: str) -> testbed.Installation:
+    def bare_installation(self, **settings: str) -> Installation:
         if self._stdlib:
             settings["database_url"] = stdlib_url(self.folder)
-        return testbed.Installation(self.folder, self.graph_url, **settings)
+        return Installation(self.folder, self.graph_url, **settings)
 
-    def installation(self, pace: float | None = None, **settings: str) -> testbed.Installation:
+    def installation(self, pace: float | None = None, **settings: str) -> Installation:
         """An installation that knows the first number; without a pace Meta's 80 a second hold."""
         here = self.bare_installation(**settings)
         here.use_token(self._prepared.token)
@@ -69,7 +80,7 @@ class Field:
             database.close()
         return here
 
-    def start(self, here: testbed.Installation, *halves: str) -> testbed.Process:
+    def start(self, here: Installation, *halves: str) -> testbed.Process:
         process = here.start(*halves)
         self._processes.append(process)
         return process
