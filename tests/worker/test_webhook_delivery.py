@@ -180,9 +180,15 @@ def test_both_secrets_hold_after_a_rotation(field: Field, target: Target) -> Non
 
 def test_what_happened_is_told_again_on_demand(field: Field, target: Target) -> None:
     here, hook = inside(field, target)
+    path = f"/v1/webhooks/{hook['id']}"
     here.ask("POST", "/v1/suppressions", json={"to": ["+905554440001"]})
-    wait_until(lambda: len(target.got) == 1)
-    assert here.ask("POST", f"/v1/webhooks/{hook['id']}/replay")["replayed"] == 1
+
+    def states() -> list[str]:
+        return [row["state"] for row in here.ask("GET", f"{path}/deliveries")["data"]]
+
+    # A target has got it a moment before that is written down.
+    wait_until(lambda: states() == ["delivered"])
+    assert here.ask("POST", f"{path}/replay")["replayed"] == 1
     wait_until(lambda: len(target.got) == 2)
     assert target.got[0][0]["webhook-id"] == target.got[1][0]["webhook-id"]
 
