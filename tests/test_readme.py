@@ -12,6 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from broadcaster.cli import cli
 from broadcaster.config import Settings
+from broadcaster.domain import retries
 from broadcaster.sandbox.outcomes import BY_LAST_DIGITS
 from broadcaster.services import access
 from broadcaster.settlement import event_documents
@@ -103,6 +104,12 @@ def test_the_signature_is_checked_as_shown() -> None:
     assert shown["read_event"](body.encode(), headers, secret) == {"id": "evt_1"}
     with pytest.raises(WebhookVerificationError):
         shown["read_event"](b'{"id": "evt_2"}', headers, secret)
+
+
+def test_the_tries_and_pauses_it_tells_are_those_of_the_code() -> None:
+    minutes = round(sum(retries.DELAYS_MS) / 60_000)
+    assert f"tried up to {retries.MOST_TRIES} times, within about {minutes} minutes" in README
+    assert f"at most every {retries.PAIR_MS // 1000} seconds" in README
 
 
 @pytest.mark.parametrize("digits", BY_LAST_DIGITS)
