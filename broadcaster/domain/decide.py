@@ -9,8 +9,6 @@ from typing import NamedTuple
 from broadcaster.domain import retries, verdicts
 from broadcaster.domain.verdicts import Verdict
 
-_THROTTLED_MS = 1000
-
 
 class Sent(NamedTuple):
     """sending | unknown -> sent: Meta took it over and gave it an id."""
@@ -95,4 +93,4 @@ def _delay(message: Claimed, reaction: verdicts.Reaction, jitter: Callable[[], f
         return retries.pair_backoff(message.tries)
     if reaction in (verdicts.Reaction.PAUSE, verdicts.Reaction.RETURNED):
         return 0
-    return _THROTTLED_MS
+    return retries.THROTTLED_MS

@@ -10,6 +10,9 @@ MOST_TRIES = 1 + len(DELAYS_MS)
 PAIR_MS = 6000
 """Between two messages to one person from one number (Meta, pair rate limit)."""
 LONGEST_PAIR_EXPONENT = 6
+"""The longest of the delays that pair_backoff() answers is 4^6 s, 68 minutes."""
+THROTTLED_MS = 1000
+"""Before a message is claimed again that met throttling, or a Graph that could not be reached."""
 
 
 def backoff(tries: int, jitter: float) -> int:
@@ -27,4 +30,4 @@ def pair_backoff(tries: int) -> int:
 
     4^n s after the n-th try, counted from 0 (Meta, pair rate limit).
     """
-    return 1000 * 4 ** min(tries, LONGEST_PAIR_EXPONENT)
+    return int(1000 * 4 ** min(tries, LONGEST_PAIR_EXPONENT))

@@ -24,29 +24,10 @@ from broadcaster.store import (
     messages,
 )
 from broadcaster.store.conversations import Assigned
-from broadcaster.store.counters import Counts
+from broadcaster.store.counters import Counts, DeliveryFigures, Stats, delivery_figures, stats
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
-
-
-class Stats(TypedDict):
-    """A broadcast's messages by what we did; the four add up to the total."""
-
-    pending: int
-    success: int
-    failed: int
-    cancelled: int
-    total: int
-
-
-class DeliveryFigures(TypedDict):
-    """A broadcast's messages by what receipts said last."""
-
-    sent: int
-    delivered: int
-    read: int
-    failed: int
 
 
 class BroadcastDocument(TypedDict):
@@ -250,27 +231,6 @@ def tell_assigned(rows: Sequence[Assigned], now: int) -> None:
         return
     numbers = {row.id: row.phone_number_id for row in channels.all_channels()}
     tell(CONVERSATION_ASSIGNED, [_assigned(row, numbers[row.broadcast.channel_id]) for row in rows], now)
-
-
-def stats(counts: Counts) -> Stats:
-    """The four counters and their sum."""
-    return {
-        "pending": counts.open,
-        "success": counts.states["sent"],
-        "failed": counts.states["failed"],
-        "cancelled": counts.states["cancelled"],
-        "total": counts.total,
-    }
-
-
-def delivery_figures(counts: Counts) -> DeliveryFigures:
-    """How many messages receipts last called sent, delivered, read and failed."""
-    return {
-        "sent": counts.deliveries["sent"],
-        "delivered": counts.deliveries["delivered"],
-        "read": counts.deliveries["read"],
-        "failed": counts.deliveries["failed"],
-    }
 
 
 def _broadcast(

@@ -38,7 +38,7 @@ def opens_at(portfolio: str, now: int) -> int | None:
     query = Reached.select(fn.MIN(Reached.at)).where(
         (Reached.portfolio == portfolio) & (Reached.at > now - DAY)
     )
-    oldest: int | None = query.scalar()
+    oldest = database.number(query)
     return None if oldest is None else oldest + DAY
 
 

@@ -62,7 +62,7 @@ def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
         & Broadcast.stopped_at.is_null()
         & Broadcast.finished_at.is_null()
     )
-    return query.execute() == 1
+    return database.change(query) == 1
 
 
 def unfinished_of_template(waba_id: str, name: str, language: str) -> list[int]:
@@ -97,7 +97,8 @@ def _is_going() -> Any:
 def resume(broadcast_id: int) -> bool:
     """Let a paused broadcast go on; False if it was not paused."""
     query = Broadcast.update(paused_at=None, pause_reason=None, pause_detail=None)
-    return query.where((Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)).execute() == 1
+    is_paused = (Broadcast.id == broadcast_id) & Broadcast.paused_at.is_null(False)
+    return database.change(query.where(is_paused)) == 1
 
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
@@ -225,4 +226,4 @@ def next_due(now: int) -> int | None:
         & Broadcast.stopped_at.is_null()
         & (Broadcast.due_at > now)
     )
-    return query.scalar()
+    return database.number(query)

@@ -48,13 +48,15 @@ def change(channel_id: int, facts: dict[str, Any]) -> None:
 def pause(channel_id: int, reason: str, detail: str | None, now: int) -> bool:
     """Nothing is sent through the channel until it is resumed; False if it was paused already."""
     query = Channel.update(paused_at=now, pause_reason=reason, pause_detail=detail)
-    return query.where((Channel.id == channel_id) & Channel.paused_at.is_null()).execute() == 1
+    is_free = (Channel.id == channel_id) & Channel.paused_at.is_null()
+    return database.change(query.where(is_free)) == 1
 
 
 def resume(channel_id: int) -> bool:
     """Let a paused channel go on; False if it was not paused."""
     query = Channel.update(paused_at=None, pause_reason=None, pause_detail=None)
-    return query.where((Channel.id == channel_id) & Channel.paused_at.is_null(False)).execute() == 1
+    is_paused = (Channel.id == channel_id) & Channel.paused_at.is_null(False)
+    return database.change(query.where(is_paused)) == 1
 
 
 def find_by_id(channel_id: int) -> Channel | None:

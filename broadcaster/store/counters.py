@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 from peewee import fn
+from typing_extensions import TypedDict
 
 from broadcaster.domain.words import Delivery, MessageState
 from broadcaster.store import database
@@ -45,6 +46,46 @@ class Counts(NamedTuple):
     def sent_in_all(self) -> int:
         """Handed over and not failed later."""
         return self.states["sent"] - self.undelivered
+
+
+class Stats(TypedDict):
+    """A broadcast's messages by what we did; the four add up to the total."""
+
+    pending: int
+    success: int
+    failed: int
+    cancelled: int
+    total: int
+
+
+class DeliveryFigures(TypedDict):
+    """A broadcast's messages by what receipts said last."""
+
+    sent: int
+    delivered: int
+    read: int
+    failed: int
+
+
+def stats(counts: Counts) -> Stats:
+    """The four counters and their sum."""
+    return {
+        "pending": counts.open,
+        "success": counts.states["sent"],
+        "failed": counts.states["failed"],
+        "cancelled": counts.states["cancelled"],
+        "total": counts.total,
+    }
+
+
+def delivery_figures(counts: Counts) -> DeliveryFigures:
+    """How many messages receipts last called sent, delivered, read and failed."""
+    return {
+        "sent": counts.deliveries["sent"],
+        "delivered": counts.deliveries["delivered"],
+        "read": counts.deliveries["read"],
+        "failed": counts.deliveries["failed"],
+    }
 
 
 def of_broadcasts(broadcast_ids: Iterable[int]) -> dict[int, Counts]:

@@ -78,7 +78,7 @@ def migrate(database: Database) -> list[str]:
                 f"the database was written by a newer release (it has {newer[-1]}): "
                 "install that release, or restore a backup"
             )
-        applied = runner.up()
+        applied: list[str] = runner.up()
         _quiet_close(database)
         return applied
 
@@ -123,6 +123,11 @@ def _last_changes(database: Database) -> int:
     return int(database.execute_sql("SELECT changes()").fetchone()[0])
 
 
+def change(query: Any) -> int:
+    """Run an UPDATE or a DELETE; returns how many rows it changed."""
+    return int(query.execute())
+
+
 def insert_rows(
     model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], clause: str = ""
 ) -> None:
@@ -141,7 +146,7 @@ def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> i
     count = 0
     while True:
         with transaction():
-            gone = model.delete().where(key.in_(model.select(key).where(which).limit(portion))).execute()
+            gone = change(model.delete().where(key.in_(model.select(key).where(which).limit(portion))))
         count += gone
         if gone < portion:
             return count
@@ -208,6 +213,12 @@ def tuples(query: Any) -> list[tuple[Any, ...]]:
     return list(query.tuples().execute())
 
 
+def number(query: Any) -> int | None:
+    """The one number a query asks for."""
+    found: int | None = query.scalar()
+    return found
+
+
 def fetch_at_once(query: Any) -> list[list[Any]]:
     """The rows of a query over texts and numbers, fetched in a single step (see change_rows)."""
     sql, values = query.sql()
@@ -244,7 +255,7 @@ def is_writable() -> bool:
     """Whether the write lock can be had and a row changed."""
     try:
         with transaction():
-            return models.Installation.update(id=1).execute() == 1
+            return change(models.Installation.update(id=1)) == 1
     except PeeweeException:
         return False
 

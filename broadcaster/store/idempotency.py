@@ -30,4 +30,4 @@ def forget_keys(ended_before: int) -> int:
     """Drop the keys of broadcasts that ended before a time."""
     ended = Broadcast.select(Broadcast.id).where(Broadcast.finished_at < ended_before)
     with database.transaction():
-        return Idempotency.delete().where(Idempotency.broadcast_id.in_(ended)).execute()
+        return database.change(Idempotency.delete().where(Idempotency.broadcast_id.in_(ended)))

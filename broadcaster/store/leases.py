@@ -32,13 +32,15 @@ def take(
 def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
     """Keep the lease; False if another worker took it."""
     query = Lease.update(expires_at=until, pace=pace)
-    return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
+    mine = (Lease.channel_id == channel_id) & (Lease.owner == owner)
+    return database.change(query.where(mine)) == 1
 
 
 def keep(channel_id: int, owner: str, pace: float, trouble: str | None, until: int) -> bool:
     """Keep the lease and say what keeps its holder from sending, if anything; False if another took it."""
     query = Lease.update(expires_at=until, pace=pace, trouble=trouble)
-    return query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute() == 1
+    mine = (Lease.channel_id == channel_id) & (Lease.owner == owner)
+    return database.change(query.where(mine)) == 1
 
 
 def trouble(channel_id: int, now: int) -> str | None:

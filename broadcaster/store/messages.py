@@ -159,13 +159,14 @@ def expire(broadcast_ids: Iterable[int], now: int) -> int:
         state="cancelled", error_code="EXPIRED", error_text="its time had run out", settled_at=now
     )
     ids = list(broadcast_ids)
-    return query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")).execute()
+    return database.change(query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")))
 
 
 def withdraw(people: Sequence[str], code: str, text: str, now: int) -> int:
     """pending -> cancelled, with a code, all messages to these people."""
     query = Message.update(state="cancelled", error_code=code, error_text=text, settled_at=now)
-    return query.where(Message.recipient.in_(list(people)) & (Message.state == "pending")).execute()
+    theirs = Message.recipient.in_(list(people))
+    return database.change(query.where(theirs & (Message.state == "pending")))
 
 
 def apply(moves: Sequence[Move]) -> set[int]:
@@ -334,7 +335,7 @@ def _last_heard(broadcast_ids: set[int], since: int) -> dict[int, int]:
         recent = Broadcast.finished_at.is_null() | (Broadcast.finished_at > since)
         siblings = Broadcast.select(Broadcast.id).where((Broadcast.channel_id == channel_id) & recent)
         last = Message.select(fn.MAX(Message.claimed_at)).where(told & Message.broadcast_id.in_(siblings))
-        newest[channel_id] = last.scalar() or 0
+        newest[channel_id] = database.number(last) or 0
     return {broadcast_id: newest[channel_id] for broadcast_id, channel_id in channels.items()}
 
 
@@ -401,7 +402,8 @@ def rows(ids: Sequence[int]) -> list[Message]:
 def stop(broadcast_id: int, now: int) -> int:
     """pending -> cancelled, all of a broadcast."""
     query = Message.update(state="cancelled", settled_at=now)
-    return query.where((Message.broadcast_id == broadcast_id) & (Message.state == "pending")).execute()
+    waiting = (Message.broadcast_id == broadcast_id) & (Message.state == "pending")
+    return database.change(query.where(waiting))
 
 
 def oldest_due(now: int) -> dict[int, int]:
@@ -419,8 +421,7 @@ def oldest_due(now: int) -> dict[int, int]:
 def last_sent() -> int | None:
     """When Meta last took a message over, as far as the newest ones tell."""
     newest = Message.select(Message.sent_at).order_by(Message.id.desc()).limit(10_000).alias("newest")
-    found: int | None = Message.select(fn.MAX(newest.c.sent_at)).from_(newest).scalar()
-    return found
+    return database.number(Message.select(fn.MAX(newest.c.sent_at)).from_(newest))
 
 
 def unsettled() -> int:
@@ -431,7 +432,8 @@ def unsettled() -> int:
 def next_waiting(broadcast_id: int) -> int | None:
     """When the next pending message of a broadcast may leave."""
     query = Message.select(fn.MIN(Message.next_at))
-    return query.where((Message.broadcast_id == broadcast_id) & (Message.state == "pending")).scalar()
+    waiting = (Message.broadcast_id == broadcast_id) & (Message.state == "pending")
+    return database.number(query.where(waiting))
 
 
 def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int, part: str = "") -> list[Message]:
@@ -492,7 +494,8 @@ def find(reference: str) -> Message | None:
     if reference.isdecimal() and reference.isascii() and len(reference) < 19:
         return Message.get_or_none(Message.id == int(reference))
     query = Message.select().where(Message.wamid == reference)
-    return query.order_by(Message.id.desc()).first()
+    newest: Message | None = query.order_by(Message.id.desc()).first()
+    return newest
 
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
@@ -525,7 +528,7 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
     )
     # Whoever was erased cannot be written to.
     mine = (Message.broadcast_id == broadcast_id) & (Message.recipient != "")
-    return query.where(mine & (wanted | unknown if code == MAYBE else wanted)).execute()
+    return database.change(query.where(mine & (wanted | unknown if code == MAYBE else wanted)))
 
 
 def failures(broadcast_id: int) -> list[tuple[str, str | None, int]]:

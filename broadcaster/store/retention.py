@@ -42,7 +42,7 @@ def forget_people_of(broadcast_id: int) -> int:
 def _blank(which: Any) -> int:
     # Meta's ids hold the number, too; one that is sent must have some.
     wamid = fn.IIF(Message.wamid.is_null(), None, "")
-    return Message.update(**_NOTHING, wamid=wamid).where(which).execute()
+    return database.change(Message.update(**_NOTHING, wamid=wamid).where(which))
 
 
 def idle_contacts(before: int, limit: int) -> list[int]:
@@ -69,7 +69,7 @@ def forget_contacts(ids: Sequence[int]) -> None:
 def forget_reached(before: int) -> int:
     """Drop who was reached before a time; a day is all the allowance looks at."""
     with database.transaction():
-        return Reached.delete().where(Reached.at < before).execute()
+        return database.change(Reached.delete().where(Reached.at < before))
 
 
 def cancel(names: Sequence[str], now: int) -> tuple[int, set[int]]:
@@ -121,7 +121,7 @@ def _traces(names: Sequence[str]) -> list[str]:
 
 
 def _drop(model: Any, column: Any, trace: str) -> int:
-    return int(model.delete().where(column.contains(trace)).execute())
+    return database.change(model.delete().where(column.contains(trace)))
 
 
 def _drop_events(trace: str) -> int:

@@ -23,7 +23,7 @@ def revoke(token_id: str, now: int) -> bool:
     """End a token for good; False if there is none or it was revoked before."""
     with database.transaction():
         query = Token.update(revoked_at=now).where((Token.id == token_id) & Token.revoked_at.is_null())
-        return query.execute() == 1
+        return database.change(query) == 1
 
 
 def note_use(token_id: str, now: int) -> None:
