@@ -243,7 +243,7 @@ def counters(folder: Path) -> None:
     times, bare = [], []
     for _ in range(50):
         begun = time.perf_counter()
-        seen = progress.progress(last, settings, epoch_ms())
+        seen = progress.of(last, settings, epoch_ms())
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         counters.of_broadcasts([seen.facts.id])

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the caller.
+"""Errors: what can go wrong, in the words of the caller.
 
 Every error that may reach a person derives from BroadcasterError and reads as one
 sentence. Faults are the input errors of one request: all of them are collected
@@ -16,7 +16,7 @@ class BroadcasterError(Exception):
 
 
 class Kind(StrEnum):
-    """What a fault is about, where a face answers it in a way of its own."""
+    """What a fault is about, where an API answers it in a way of its own."""
 
     INPUT = auto()
     CHANNEL_UNKNOWN = auto()

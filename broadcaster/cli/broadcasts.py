@@ -231,4 +231,4 @@ def _watch(here: Installation, broadcast_id: str, as_json: bool) -> None:
 
 
 def _answer(here: Installation, broadcast_id: str) -> dict[str, Any]:
-    return answers.broadcast(progress.progress(broadcast_id, epoch_ms()))
+    return answers.broadcast(progress.of(broadcast_id, epoch_ms()))

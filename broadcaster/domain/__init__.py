@@ -1,1 +1,1 @@
-"""What is true without a clock, a file or a socket: numbers, templates, paces, verdicts, receipts."""
+"""Rules without I/O and without a clock: numbers, templates, pace, retries, verdicts, receipts."""

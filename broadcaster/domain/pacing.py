@@ -1,4 +1,4 @@
-"""How fast: tiers, the pace of a channel, and the sliding window that holds it."""
+"""Pace: tiers, the pace of a channel, and the sliding window that holds it."""
 
 import math
 import re

@@ -1,6 +1,6 @@
-"""Phone numbers and business-scoped user ids: what may stand in `to`.
+"""Phone numbers and business-scoped user ids: what `to` may be.
 
-phonenumbers decides; but its parser spends 35 us on a number, most of it on forms that cannot
+The library phonenumbers decides. But its parser spends 35 us on a number, most of it on forms that cannot
 occur after our own first look (letters, extensions, prefixes in words). So plain digits ask the
 library only what depends on more than their country code and length, and once for each of these.
 A property test holds both ways to the same answers.

@@ -1,4 +1,4 @@
-"""Times as they cross the border: RFC 3339 outside, epoch milliseconds inside."""
+"""Times: RFC 3339 in requests and answers, epoch milliseconds inside."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Who may do what: API tokens and their scopes."""
+"""Access: API tokens, their scopes, and the dashboard's password."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The door for channels: bringing in a number and its templates from Graph."""
+"""Channels: a number and its templates, added from Graph and read again."""
 
 import re
 from typing import Any
@@ -80,8 +80,8 @@ def sync(
 
 
 def refresh_all(settings: Settings, vault: Vault, now: int) -> None:
-    """Read every channel anew that was not read just now: tier, throughput, quality, templates. One that
-    fails waits for next time."""
+    """Read tier, throughput, quality and templates of every channel that was not read in the last five
+    minutes. A channel that cannot be read is logged and left as it is."""
     for row in channels.all_channels():
         if row.synced_at is not None and now - row.synced_at < _JUST_NOW_MS:
             continue
@@ -92,7 +92,7 @@ def refresh_all(settings: Settings, vault: Vault, now: int) -> None:
 
 
 def get(phone_number_id: str) -> Channel:
-    """Raises NotFound."""
+    """The channel with this id of Meta's; raises NotFound."""
     row = channels.find(phone_number_id)
     if row is None:
         raise NotFound(f'there is no channel "{phone_number_id[:40]}"')

@@ -1,4 +1,4 @@
-"""The doctor: what could keep an installation from sending or from hearing Meta, each with what to do."""
+"""Doctor: looks for what keeps an installation from sending or from getting receipts, and says what to do."""
 
 import shutil
 import sqlite3

@@ -1,5 +1,5 @@
-"""Where a broadcast stands: its facts, counters, words and why it waits; every API reads its own words
-from this."""
+"""Progress: where a broadcast stands, with its facts, counters, status and why it waits. Every API derives
+its own answer from this."""
 
 from dataclasses import dataclass, field, replace
 
@@ -65,26 +65,26 @@ class Progress:
     late: bool = field(default=False)
 
 
-def get(public_id: str, face: str | None = None) -> Broadcast:
-    """The broadcast callers know by this id, whatever face it came through or only through this
-    one; raises NotFound."""
+def facts(public_id: str, face: str | None = None) -> Broadcast:
+    """The broadcast callers know by this id; raises NotFound, also if it came through another API than
+    `face`."""
     row = broadcasts.find(public_id)
     if row is None or (face is not None and row.face != face):
         raise NotFound(f'there is no broadcast "{public_id[:60]}"')
     return row
 
 
-def progress(public_id: str, now: int, face: str | None = None) -> Progress:
+def of(public_id: str, now: int, face: str | None = None) -> Progress:
     """Where a broadcast stands; raises NotFound."""
-    return progress_of([get(public_id, face)], now)[0]
+    return of_each([facts(public_id, face)], now)[0]
 
 
 def page(status: BroadcastStatus | None, before: int | None, limit: int, now: int) -> list[Progress]:
     """Broadcasts with their counters, newest first."""
-    return progress_of(broadcasts.page(status, before, limit, now), now)
+    return of_each(broadcasts.page(status, before, limit, now), now)
 
 
-def progress_of(rows: list[Broadcast], now: int) -> list[Progress]:
+def of_each(rows: list[Broadcast], now: int) -> list[Progress]:
     """The progress of each of these broadcasts."""
     counted = counters.of_broadcasts([row.id for row in rows])
     known = {row.id: row for row in channels.all_channels()}
@@ -172,7 +172,7 @@ def _estimate(row: Broadcast, counts: Counts, pace: float, now: int) -> int | No
 
 def messages_of(public_id: str, filters: dict[str, str], after: int, limit: int) -> list[Message]:
     """A page of a broadcast's messages, by id; raises NotFound."""
-    return messages.page(get(public_id).id, filters, after, limit)
+    return messages.page(facts(public_id).id, filters, after, limit)
 
 
 def find_message(reference: str) -> tuple[Message, str]:
@@ -186,7 +186,7 @@ def find_message(reference: str) -> tuple[Message, str]:
 def errors(public_id: str) -> list[tuple[str, str | None, int]]:
     """A broadcast's failures, of hand-over and of delivery: code, a text of Meta's, how many; raises
     NotFound."""
-    return messages.failures(get(public_id).id)
+    return messages.failures(facts(public_id).id)
 
 
 def is_ready(now: int) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Recipients from a spreadsheet's CSV: a header row with `to` and one column a variable."""
+"""Recipients from a CSV file: a header row with `to` and one column for each variable."""
 
 import csv
 import io

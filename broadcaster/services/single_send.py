@@ -1,4 +1,4 @@
-"""Send one message and wait for its outcome, as a broadcast of one."""
+"""Single sends: one message as a broadcast of one, whose outcome is waited for."""
 
 import threading
 import time
@@ -6,26 +6,17 @@ from collections.abc import Callable
 
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Busy
-from broadcaster.services.progress import get
+from broadcaster.services import progress
 from broadcaster.services.steering import stop
-from broadcaster.store import (
-    database,
-    idempotency,
-    messages,
-)
+from broadcaster.store import database, idempotency, messages
 from broadcaster.store.models import Message
 
 MOST_AWAITED = 56
 """Each is a thread of the web half, which has a few more for everything else."""
-
-
 _PATIENCE, _LONGEST_AWAITED = 10, 45
 """Seconds: until a single message is withdrawn, until its answer is given up."""
-
-
 _LOOK_EVERY, _LOOK_SELDOM = 0.05, 0.5
 """Seconds between two looks: most are settled at once, and those that wait must not crowd the others."""
-
 
 _awaited = threading.BoundedSemaphore(MOST_AWAITED)
 
@@ -47,7 +38,7 @@ def outcome(start: Callable[[], str]) -> Message:
 
 
 def _outcome(public_id: str, begun: float) -> Message:
-    broadcast_id = get(public_id).id
+    broadcast_id = progress.facts(public_id).id
     withdrawn = False
     while True:
         waited = time.monotonic() - begun

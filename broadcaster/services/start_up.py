@@ -1,4 +1,4 @@
-"""An installation: its database brought up to date, and its vault."""
+"""Start-up: opens an installation's database, brings its schema up to date, and opens its vault."""
 
 import os
 import time

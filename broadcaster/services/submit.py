@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from broadcaster import log
 from broadcaster.domain import strict_json
 from broadcaster.errors import KeyReused
+from broadcaster.services import progress
 from broadcaster.services.planning import Plan
-from broadcaster.services.progress import Progress, progress_of
+from broadcaster.services.progress import Progress
 from broadcaster.settlement import lifecycle
 from broadcaster.store import broadcasts, contacts, database, idempotency
 from broadcaster.worker.schedule import Schedule
 
 HIGH, NORMAL = 1, 0
-
 
 logger = log.get(__name__)
 
@@ -60,36 +60,17 @@ def submit(
 
     `render` makes the answer that is given, and given again under the same key.
     """
-    spec = accepted.spec
-    facts = {
-        "public_id": public_id or str(uuid.uuid4()),
-        "channel_id": accepted.channel.id,
-        "token_id": token_id,
-        "title": spec.title,
-        "template_name": accepted.template,
-        "template_language": accepted.language,
-        "priority": spec.priority,
-        "metadata": None if spec.metadata is None else strict_json.dumps(spec.metadata),
-        "duplicates": accepted.duplicates,
-        "scheduled": spec.due_at is not None,
-        "due_at": now if spec.due_at is None else spec.due_at,
-        "face": spec.face,
-        "face_data": None if spec.face_data is None else strict_json.dumps(spec.face_data),
-        "action_key": spec.action and spec.action.key,
-        "action_value": spec.action and spec.action.value,
-        "on_unknown": spec.on_unknown,
-        "expire_at": spec.expire_at,
-    }
+    facts = _facts(accepted, public_id or str(uuid.uuid4()), token_id, now)
     with database.transaction():
         # Asked again under the write lock: the same request may have come twice at once.
         first = replay(once) if once else None
         if first is not None:
             return first
-        task_id = schedule.wake_at(accepted.channel.id, spec.due_at)
+        task_id = schedule.wake_at(accepted.channel.id, accepted.spec.due_at)
         row = broadcasts.accept({**facts, "task_id": task_id}, accepted.drafts, now)
         lifecycle.finish([row.id], now)
         contacts.add_new((draft.recipient for draft in accepted.drafts if not draft.error_code), now)
-        answer = render(progress_of([broadcasts.get(row.id)], now)[0])
+        answer = render(progress.of_each([broadcasts.get(row.id)], now)[0])
         if once:
             idempotency.remember(once.token_id, once.key, once.fingerprint, row.id, answer, now)
     logger.info(
@@ -102,3 +83,26 @@ def submit(
     if row.due_at <= now:
         schedule.wake(accepted.channel.id)
     return Accepted(row.public_id, answer)
+
+
+def _facts(accepted: Plan, public_id: str, token_id: str | None, now: int) -> broadcasts.Facts:
+    spec = accepted.spec
+    return {
+        "public_id": public_id,
+        "channel_id": accepted.channel.id,
+        "token_id": token_id,
+        "title": spec.title,
+        "template_name": accepted.template,
+        "template_language": accepted.language,
+        "priority": spec.priority,
+        "metadata": None if spec.metadata is None else strict_json.dumps(spec.metadata),
+        "duplicates": accepted.duplicates,
+        "scheduled": spec.due_at is not None,
+        "due_at": now if spec.due_at is None else spec.due_at,
+        "face": spec.face,
+        "face_data": None if spec.face_data is None else strict_json.dumps(spec.face_data),
+        "action_key": spec.action.key if spec.action else None,
+        "action_value": spec.action.value if spec.action else None,
+        "on_unknown": spec.on_unknown,
+        "expire_at": spec.expire_at,
+    }

@@ -1,4 +1,4 @@
-"""The door for upkeep: backups, and forgetting people."""
+"""Upkeep: backups, restoring one, and erasing people."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from broadcaster.worker.schedule import Schedule
 DAY = 86_400_000
 _CONTACTS_AT_ONCE = 2000
 _GAP = 1_000_000
-"""More messages than are accepted between a backup and its restoring."""
+"""Ids left out after a restore: more than messages were accepted since the backup."""
 
 
 def backup(target: Path, overwrite: bool = False) -> int:
@@ -60,7 +60,7 @@ def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | Non
             shutil.copyfile(source, draft)
             draft.chmod(0o600)
             database.verify(draft)
-            paused = _calm(draft, settings, taken_at, now)
+            paused = _pause_all(draft, settings, taken_at, now)
             _durable(draft)
             kept = _put_aside(place, settings)
             draft.replace(place)
@@ -75,7 +75,7 @@ def _place(settings: Settings) -> Path:
     return Path(settings.database.partition(":///")[2])
 
 
-def _calm(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
+def _pause_all(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
     """Bring the copy up to date and pause all in it; returns how many broadcasts."""
     engine = settings.database.partition(":///")[0]
     opened, _ = open_installation(settings.model_copy(update={"database_url": f"{engine}:///{draft}"}))
@@ -142,11 +142,11 @@ def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
 
 
 def erase(number: str, now: int) -> dict[str, int]:
-    """Forget a person: what waits for them is cancelled, what names them is erased. Returns how many of
-    each, and how many messages are still on their way. Raises Invalid.
+    """Cancel what is pending for a person and erase what names them. Returns how many of each, and how many
+    messages are still on their way; raises Invalid for what is no number.
 
-    A suppression stays, for it is what keeps them from being written to; that they were reached stays
-    for a day, for the allowance.
+    A suppression stays, or the person would be written to again. That the person was reached stays for a
+    day, for the allowance.
     """
     try:
         names = contacts.also_known_as(phone.recipient(number))

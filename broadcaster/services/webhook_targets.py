@@ -57,7 +57,7 @@ def _check_url(url: str, settings: Settings, faults: Faults) -> None:
 
 
 def get(reference: str) -> Webhook:
-    """Raises NotFound."""
+    """The webhook with this id; raises NotFound."""
     row = webhooks.find(reference)
     if row is None:
         raise NotFound(f'there is no webhook "{reference[:40]}"')
@@ -70,7 +70,7 @@ def public_id(reference: str) -> str:
 
 
 def remove(reference: str) -> None:
-    """Raises NotFound."""
+    """Forget a webhook and what was on its way to it; raises NotFound."""
     webhooks.remove(get(reference).id)
 
 

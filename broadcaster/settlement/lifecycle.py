@@ -6,6 +6,7 @@ one.
 
 from collections.abc import Iterable, Sequence
 
+from broadcaster.domain.words import PauseReason
 from broadcaster.settlement import event_documents
 from broadcaster.settlement.event_documents import (
     BROADCAST_FINISHED,
@@ -44,7 +45,7 @@ def expire(now: int) -> list[int]:
     return expired
 
 
-def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
+def pause(broadcast_id: int, reason: PauseReason, detail: str | None, now: int) -> bool:
     """Hold a broadcast that has not ended; False if it was paused, stopped or over."""
     paused = broadcasts.pause(broadcast_id, reason, detail, now)
     if paused:
@@ -58,7 +59,7 @@ def pause_template(waba_id: str, name: str, language: str, detail: str, now: int
     return sum(pause(broadcast_id, "template", detail, now) for broadcast_id in ids)
 
 
-def pause_channel(row: Channel, reason: str, detail: str, now: int) -> bool:
+def pause_channel(row: Channel, reason: PauseReason, detail: str, now: int) -> bool:
     """Hold all that a channel sends; False if the channel was paused."""
     paused = channels.pause(row.id, reason, detail, now)
     if paused:
@@ -73,7 +74,7 @@ def tell_held_broadcasts(channel_id: int, now: int) -> None:
     tell_broadcasts(BROADCAST_PAUSED, broadcasts.under_way(channel_id, now), now)
 
 
-def hold(reason: str, row: Channel, broadcast_id: int, detail: str, now: int) -> bool:
+def hold(reason: PauseReason, row: Channel, broadcast_id: int, detail: str, now: int) -> bool:
     """Hold what would fail in the same way: the broadcast for its template, else its whole channel.
 
     Returns False if it was held already.

@@ -15,6 +15,7 @@ from broadcaster.domain import verdicts
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, Sent, decide
 from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
+from broadcaster.domain.words import PauseReason
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
 from broadcaster.settlement.event_documents import Happening
 from broadcaster.store import (
@@ -62,7 +63,7 @@ class Settled(NamedTuple):
     news: Happening | None = None
     code: str | None = None
     text: str | None = None
-    holds: str | None = None
+    holds: PauseReason | None = None
 
 
 def settle(answers: Sequence[Answer], now: int) -> list[int]:
@@ -157,7 +158,7 @@ def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Set
     )
 
 
-def _reason_to_hold(failure: Receipt, now: int) -> str | None:
+def _reason_to_hold(failure: Receipt, now: int) -> PauseReason | None:
     if failure.at <= now - RECENT_MS or not (failure.code and failure.code.isdecimal()):
         return None
     return verdicts.REASONS.get(int(failure.code))

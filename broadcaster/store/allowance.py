@@ -34,7 +34,7 @@ def not_reached(rows: Sequence[tuple[str, str, int]]) -> None:
 
 
 def opens_at(portfolio: str, now: int) -> int | None:
-    """When the first person reached within 24 h counts no more."""
+    """When the person reached first within 24 h stops counting (epoch ms); None if nobody was reached."""
     query = Reached.select(fn.MIN(Reached.at)).where(
         (Reached.portfolio == portfolio) & (Reached.at > now - DAY)
     )

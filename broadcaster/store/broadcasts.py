@@ -1,20 +1,44 @@
-"""Broadcasts: their facts, from acceptance to the end, and the questions of sweep and faces."""
+"""Broadcasts: their facts, from acceptance to the end, and the queries of the sweep and of the APIs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
 
 from peewee import fn
+from typing_extensions import TypedDict
 
 from broadcaster import log
-from broadcaster.domain.words import BroadcastStage, BroadcastStatus
+from broadcaster.domain.words import BroadcastStage, BroadcastStatus, OnUnknown, PauseReason
 from broadcaster.store import counters, database, messages, statuses
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
 
 
-def accept(facts: dict[str, Any], drafts: Iterable[messages.Draft], now: int) -> Broadcast:
+class Facts(TypedDict):
+    """What is known of a broadcast when it is accepted; `metadata` and `face_data` are JSON."""
+
+    public_id: str
+    channel_id: int
+    token_id: NotRequired[str | None]
+    title: NotRequired[str | None]
+    template_name: str
+    template_language: str
+    priority: int
+    metadata: NotRequired[str | None]
+    duplicates: int
+    scheduled: bool
+    due_at: int
+    face: NotRequired[str]
+    face_data: NotRequired[str | None]
+    task_id: NotRequired[str | None]
+    action_key: NotRequired[str | None]
+    action_value: NotRequired[str | None]
+    on_unknown: NotRequired[OnUnknown]
+    expire_at: NotRequired[int | None]
+
+
+def accept(facts: Facts, drafts: Iterable[messages.Draft], now: int) -> Broadcast:
     """Store a broadcast and all its messages; the caller's transaction makes it one."""
     broadcast = Broadcast.create(created_at=now, **{"on_unknown": "fail", "face": "own", **facts})
     messages.insert(broadcast.id, drafts, broadcast.due_at, now)
@@ -54,7 +78,7 @@ def stop(broadcast_id: int, now: int) -> bool:
     return True
 
 
-def pause(broadcast_id: int, reason: str, detail: str | None, now: int) -> bool:
+def pause(broadcast_id: int, reason: PauseReason, detail: str | None, now: int) -> bool:
     """Hold a broadcast that has not ended; False if it was paused, stopped or over."""
     query = Broadcast.update(paused_at=now, pause_reason=reason, pause_detail=detail).where(
         (Broadcast.id == broadcast_id)
@@ -166,7 +190,7 @@ def active_since(time: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which broadcasts of a face are wanted; times are epoch milliseconds, `stage` is statuses.stage()."""
+    """Which broadcasts of an API (`face`) are wanted; times are epoch milliseconds."""
 
     face: str
     stage: BroadcastStage | None = None

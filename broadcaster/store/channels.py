@@ -3,6 +3,7 @@
 from typing import Any
 
 from broadcaster.domain import pacing
+from broadcaster.domain.words import PauseReason
 from broadcaster.store import database
 from broadcaster.store.models import Broadcast, Channel, Template
 
@@ -45,7 +46,7 @@ def change(channel_id: int, facts: dict[str, Any]) -> None:
     Channel.update(facts).where(Channel.id == channel_id).execute()
 
 
-def pause(channel_id: int, reason: str, detail: str | None, now: int) -> bool:
+def pause(channel_id: int, reason: PauseReason, detail: str | None, now: int) -> bool:
     """Nothing is sent through the channel until it is resumed; False if it was paused already."""
     query = Channel.update(paused_at=now, pause_reason=reason, pause_detail=detail)
     is_free = (Channel.id == channel_id) & Channel.paused_at.is_null()

@@ -1,4 +1,4 @@
-"""Idempotency keys: the first answer to each."""
+"""Idempotency keys: the answer first given under each."""
 
 from broadcaster.store import database
 from broadcaster.store.models import Broadcast, Idempotency

@@ -1,4 +1,4 @@
-"""The installation itself: what there is once."""
+"""Installation: its key and its dashboard password, in a table of one row."""
 
 from broadcaster.store import database
 from broadcaster.store.models import Installation

@@ -93,7 +93,7 @@ class Token(Base):
 class Broadcast(Base):
     """One accepted request: facts, no state. `public_id` is what callers know it by.
 
-    `face` is the language it came in, `face_data` what that face wants to find again (JSON).
+    `face` is the API it came through, `face_data` what that API wants to find again (JSON).
     """
 
     id = AutoField()
@@ -184,7 +184,7 @@ class Conversation(Base):
 
 
 class Event(Base):
-    """Something others may want to know, stored with the change it tells of; `data` is JSON."""
+    """An event for webhooks, stored with the change it tells of; `data` is JSON."""
 
     id = AutoField()
     type = TextField()
@@ -220,7 +220,7 @@ class Suppression(Base):
 
 
 class Webhook(Base):
-    """Somebody who is told of events; secrets are encrypted, `types` are parted by blanks."""
+    """An address that is told of events; secrets are encrypted, `types` are separated by blanks."""
 
     id = AutoField()
     url = TextField()
@@ -258,7 +258,7 @@ class Reached(Base):
 
 
 class Lease(Base):
-    """Which worker sends for a channel, until when, how fast it currently may, and what keeps it from it."""
+    """Which worker sends for a channel, until when, at which pace, and what keeps it from sending."""
 
     channel_id = IntegerField(primary_key=True)
     owner = TextField()

@@ -1,4 +1,4 @@
-"""What is kept how long: numbers and texts of people go, counts stay."""
+"""Retention: erases the numbers and texts of people; the counters stay."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ def overdue(ended_before: int) -> list[int]:
 
 
 def forget_people_of(broadcast_id: int) -> int:
-    """Erase whom a broadcast's messages went to and what they said; returns how many messages."""
+    """Erase recipients and contents of a broadcast's messages; returns how many messages."""
     with database.transaction():
         return _blank((Message.broadcast_id == broadcast_id) & (Message.recipient != ""))
 
@@ -67,7 +67,7 @@ def forget_contacts(ids: Sequence[int]) -> None:
 
 
 def forget_reached(before: int) -> int:
-    """Drop who was reached before a time; a day is all the allowance looks at."""
+    """Forget who was reached before a time. The allowance looks back one day."""
     with database.transaction():
         return database.change(Reached.delete().where(Reached.at < before))
 

@@ -1,4 +1,4 @@
-"""API tokens: their hashes, scopes and ends."""
+"""API tokens: their hashes, scopes and expiry."""
 
 from broadcaster.store import database
 from broadcaster.store.models import Token

@@ -8,12 +8,13 @@ from broadcaster.store.models import Event, EventDelivery, Webhook
 
 PREFIX = "wh_"
 _LEASE_MS = 60_000
+"""How long a claimed delivery is not claimed again."""
 MOST_AGAIN = 10_000
-"""How long a delivery that somebody works on is nobody else's."""
+"""Events that one replay delivers."""
 
 
 class Due(NamedTuple):
-    """A delivery in our hands."""
+    """A delivery that was claimed, with its webhook and its event."""
 
     id: int
     webhook: Webhook
@@ -56,7 +57,7 @@ def rotate(webhook_id: int, secret: str, old_until: int) -> None:
 
 
 def disable(webhook_id: int, reason: str, now: int) -> None:
-    """Tell it nothing more; what was on its way has failed."""
+    """Deliver nothing more to a webhook; what is pending fails."""
     Webhook.update(disabled_at=now, disabled_reason=reason).where(Webhook.id == webhook_id).execute()
     waiting = (EventDelivery.webhook_id == webhook_id) & (EventDelivery.state == "pending")
     EventDelivery.update(state="failed", answer=reason).where(waiting).execute()

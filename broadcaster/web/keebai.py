@@ -229,7 +229,7 @@ class Broadcast(_Resource):
             told = f'a broadcast id has 24 hexadecimal digits, not "{broadcast_id[:60]}"'
             _answer_error(response, 400, "INVALID_BROADCAST_ID", told, [])
             return
-        tracked = progress.progress(broadcast_id.lower(), now, NAME)
+        tracked = progress.of(broadcast_id.lower(), now, NAME)
         requests.answer(response, _progress(tracked))
 
 

@@ -295,7 +295,7 @@ class BulkSends(_Resource):
         if faults:
             raise Invalid(faults)
         count, rows = broadcasts.search(wanted, page.offset, page.size) if wanted else (0, [])
-        described = [_row(tracked) for tracked in progress.progress_of(rows, now)]
+        described = [_row(tracked) for tracked in progress.of_each(rows, now)]
         requests.answer(response, _listed(request, self.settings.public_url, page, count, described))
 
 
@@ -303,7 +303,7 @@ class BulkSend(_Resource):
     def on_get(self, request: falcon.Request, response: falcon.Response, bulk_send_id: str) -> None:
         now = epoch_ms()
         requests.caller(request, now, "broadcasts:read")
-        tracked = progress.progress(_uuid(bulk_send_id), now, NAME)
+        tracked = progress.of(_uuid(bulk_send_id), now, NAME)
         requests.answer(response, _progress(tracked))
 
 
@@ -312,7 +312,7 @@ class BulkSendMessages(_Resource):
         requests.caller(request, epoch_ms(), "broadcasts:read")
         page = _page(request)
         status = _one_of(request, "status", statuses.STANDINGS)
-        broadcast = progress.get(_uuid(bulk_send_id), NAME)
+        broadcast = progress.facts(_uuid(bulk_send_id), NAME)
         count, rows = messages.search(broadcast.id, status, page.offset, page.size)
         described = [_message_row(row) for row in rows]
         requests.answer(response, _listed(request, self.settings.public_url, page, count, described))
@@ -325,7 +325,7 @@ class OneMessage(_Resource):
             row, public_id = progress.find_message(wamid)
         except NotFound:
             row, public_id = progress.find_message(wamid.removesuffix("/"))
-        requests.answer(response, _message(row, progress.get(public_id)))
+        requests.answer(response, _message(row, progress.facts(public_id)))
 
 
 class BusinessAccounts(_Resource):

@@ -296,7 +296,7 @@ class Stats(_Resource):
     def on_post(self, request: falcon.Request, response: falcon.Response, slug: str) -> None:
         now = epoch_ms()
         requests.caller(request, now, "broadcasts:read")
-        tracked = progress.progress(_asked_for(request, slug), now, NAME)
+        tracked = progress.of(_asked_for(request, slug), now, NAME)
         requests.answer(response, _stats(tracked))
 
 
@@ -313,7 +313,7 @@ def _asked_for(request: falcon.Request, slug: str) -> str:
     faults = Faults()
     document = requests.json_object(requests.body(request), faults)
     public_id = requests.valid(_IdShape, document, faults).bulkMessageId
-    facts = progress.get(public_id, NAME)
+    facts = progress.facts(public_id, NAME)
     if _remembered(facts)["slug"] != slug:
         raise NotFound(f'there is no bulk message "{public_id[:60]}"')
     return public_id

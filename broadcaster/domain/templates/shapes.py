@@ -1,7 +1,9 @@
 """Shapes: what passes between the parts of a template, Graph and who looks at a message."""
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 Parameter = dict[str, Any]
 """One parameter of a component, as Graph wants it: `type` and a field of that name."""

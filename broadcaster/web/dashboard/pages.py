@@ -168,7 +168,7 @@ class Broadcasts(Page):
 class Broadcast(Page):
     def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
         session, now = self.entered(request), epoch_ms()
-        tracked = progress.progress(public_id, now)
+        tracked = progress.of(public_id, now)
         wanted = _wanted(request)
         after = request.get_param_as_int("after", min_value=0, max_value=2**62) or 0
         found = messages.page(tracked.facts.id, wanted.filters, after, _PAGE + 1, wanted.search)
@@ -221,7 +221,7 @@ class Move(Page):
         session = self.entered(request)
         if move != "stop":
             raise NotFound("there is nothing at this path")
-        tracked = progress.progress(public_id, epoch_ms())
+        tracked = progress.of(public_id, epoch_ms())
         self.page(response, "stop.html", session, b=self.row(tracked))
 
     def on_post(self, request: falcon.Request, response: falcon.Response, public_id: str, move: str) -> None:
@@ -254,7 +254,7 @@ class Move(Page):
 class Download(Page):
     def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
         self.entered(request)
-        progress.get(public_id)
+        progress.facts(public_id)
         failed = request.get_param("only") == "failed"
         response.content_type = "text/csv; charset=utf-8"
         response.downloadable_as = f"{'failed' if failed else 'messages'}.csv"

@@ -112,7 +112,7 @@ class Broadcast(_Resource):
         now = epoch_ms()
         requests.caller(request, now, "broadcasts:read")
         requests.Query(request, ()).check()
-        requests.answer(response, answers.broadcast(progress.progress(public_id, now)))
+        requests.answer(response, answers.broadcast(progress.of(public_id, now)))
 
 
 class Messages(_Resource):
@@ -130,7 +130,7 @@ class Messages(_Resource):
         limit = query.integer("limit", 5000 if as_csv else 100, 1, 5000 if as_csv else 1000)
         query.check()
         if as_csv:
-            progress.get(public_id)
+            progress.facts(public_id)
             response.content_type = "text/csv; charset=utf-8"
             pages = answers.csv_pages(public_id, filters, after, limit)
             response.stream = (lines.encode() for lines in pages)
