@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from broadcaster import config
@@ -16,6 +17,10 @@ from tests.support.databases import copy_database, make_database
 from tests.support.installation import Field, Prepared, prepare
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
+
+# A deadline for a single example measures how busy the machine is.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
