@@ -185,4 +185,5 @@ def test_an_export_of_4_megabytes_outlives_sigterm(field: Field) -> None:
     rows = list(csv.DictReader(io.StringIO(body.decode())))
     assert [row["to"] for row in rows] == [f"90555444{i:04d}" for i in range(5000)]
     assert json.loads(rows[-1]["variables"])
-    assert process.stop() == 0
+    # A second signal might reach it when Python has given up its handlers.
+    assert process.popen.wait(60) == 0
