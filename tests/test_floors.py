@@ -25,6 +25,7 @@ OWNERS: dict[str, set[str]] = {
     "playhouse": {"store"},
     "prometheus_client": {"web/metrics"},
     "pydantic": {"config", "web"},
+    "pydantic_core": {"web"},
     "pydantic_settings": {"config"},
     "requests": {"meta/management", "worker/webhook_delivery", "sandbox/testbed"},
     "rich": {"cli"},

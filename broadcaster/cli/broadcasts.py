@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,7 +15,7 @@ from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import Faults, Invalid
 from broadcaster.services import planning, progress, recipients_csv, steering, submit
 from broadcaster.store import statuses
-from broadcaster.web.own import answers, shapes
+from broadcaster.web.own import answers, bodies, message_csv
 
 
 @click.command()
@@ -86,7 +85,7 @@ def _plan_file(
     if isinstance(template, dict) and (template or _present(named)):
         document["template"] = template | _present(named)
     try:
-        return planning.plan(shapes.spec(document, faults), faults, now)
+        return planning.plan(bodies.spec_of(document, faults), faults, now)
     except Invalid as error:
         raise Invalid(table.by_row(error.faults) if table else error.faults) from None
 
@@ -217,7 +216,7 @@ def export(_here: Installation, broadcast_id: str, failed: bool) -> None:
     Example: broadcaster export 7c9e6679-7425-40de-944b-e07fc1f90ae7 --failed > failed.csv
     """
     filters = {"state": "failed"} if failed else {}
-    for lines in answers.csv_pages(broadcast_id, filters):
+    for lines in message_csv.csv_pages(broadcast_id, filters):
         click.echo(lines, nl=False)
 
 
@@ -230,5 +229,5 @@ def _watch(here: Installation, broadcast_id: str, as_json: bool) -> None:
     watch_progress(err if as_json else out, lambda: _answer(here, broadcast_id))
 
 
-def _answer(here: Installation, broadcast_id: str) -> dict[str, Any]:
+def _answer(here: Installation, broadcast_id: str) -> answers.Broadcast:
     return answers.broadcast(progress.of(broadcast_id, epoch_ms()))

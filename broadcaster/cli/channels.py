@@ -160,9 +160,9 @@ def template_show(here: Installation, name: str, language: str, as_json: bool) -
     print_rows(slots, ("component", "key", "type", "required"), False)
 
 
-def _slot_names(slots: list[dict[str, Any]]) -> str:
+def _slot_names(slots: list[answers.TemplateVariable]) -> str:
     return ", ".join(f"{_slot_place(slot)} {slot['key']}" for slot in slots)
 
 
-def _slot_place(slot: dict[str, Any]) -> str:
+def _slot_place(slot: answers.TemplateVariable) -> str:
     return f"card {slot['card']} {slot['component']}" if "card" in slot else str(slot["component"])

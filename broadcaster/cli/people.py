@@ -11,7 +11,9 @@ from broadcaster.errors import Faults, Misconfigured
 from broadcaster.services import access, meta_events, recipients_csv
 from broadcaster.settlement import opt_outs
 from broadcaster.store import database, suppressions
-from broadcaster.web.own import answers, shapes
+from broadcaster.web.bodies import valid
+from broadcaster.web.own import answers
+from broadcaster.web.own.bodies import NewSuppressions
 
 
 @click.group()
@@ -35,10 +37,9 @@ def suppression_add(
     given = [*numbers, *(row["to"] for row in listed)]
     if not given:
         raise click.UsageError("name at least one number, or a --file")
-    faults = Faults()
-    people = shapes.people({"to": given, "reason": reason}, faults)
-    new = opt_outs.suppress(people.to, people.reason, "command line", epoch_ms())
-    click.echo(f"{len(new)} people suppressed, {len(set(people.to)) - len(new)} were before")
+    asked = valid(NewSuppressions, {"to": given, "reason": reason}, Faults())
+    new = opt_outs.suppress(asked.to, asked.reason, "command line", epoch_ms())
+    click.echo(f"{len(new)} people suppressed, {len(set(asked.to)) - len(new)} were before")
 
 
 @suppression.command("remove")

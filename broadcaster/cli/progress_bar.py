@@ -1,7 +1,7 @@
 """The progress of a broadcast on a terminal."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 _POLL_SECONDS = 0.5
 
 
-def watch_progress(console: Console, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def watch_progress(console: Console, ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """A bar over the answers of `ask` until the broadcast has ended; returns the last answer."""
     columns = (
         TextColumn("{task.description}"),
@@ -36,7 +36,7 @@ def watch_progress(console: Console, ask: Callable[[], dict[str, Any]]) -> dict[
             time.sleep(_POLL_SECONDS)
 
 
-def _note(document: dict[str, Any]) -> str:
+def _note(document: Mapping[str, Any]) -> str:
     stats, waiting = document["stats"], document["whyWaiting"]
     note = f"{stats['success']} sent, {stats['failed']} failed"
     if document["status"] == "sending" and document["estimatedFinishAt"]:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() e
 err = Console(highlight=False, markup=False, stderr=True)
 
 
-def print_document(document: dict[str, Any], as_json: bool) -> None:
+def print_document(document: Mapping[str, Any], as_json: bool) -> None:
     """One thing, a line a field; fields without a value are left out."""
     if as_json:
         click.echo(json.dumps(document))
@@ -30,7 +30,7 @@ def print_document(document: dict[str, Any], as_json: bool) -> None:
     out.print(table)
 
 
-def print_plan(document: dict[str, Any], as_json: bool) -> None:
+def print_plan(document: Mapping[str, Any], as_json: bool) -> None:
     """What would happen, and the first message as its reader will see it."""
     if as_json:
         print_document(document, True)
@@ -62,7 +62,7 @@ def _read(preview: dict[str, Any]) -> list[str]:
     return lines
 
 
-def print_rows(rows: list[dict[str, Any]], columns: Iterable[str], as_json: bool) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], as_json: bool) -> None:
     """Many things, a line each."""
     if as_json:
         click.echo(json.dumps(rows))

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import overload
 
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, beyond which RFC 3339 has no times."""
@@ -28,6 +29,12 @@ def parse_time(text: str) -> int:
     return moment
 
 
+@overload
+def format_time(milliseconds: int) -> str: ...
+@overload
+def format_time(milliseconds: None) -> None: ...
+@overload
+def format_time(milliseconds: int | None) -> str | None: ...
 def format_time(milliseconds: int | None) -> str | None:
     """Epoch milliseconds to RFC 3339 in UTC with milliseconds; None stays None."""
     if milliseconds is None:

@@ -37,6 +37,11 @@ WaitReason = TypeAliasType(
 )  # fmt: skip
 """Why messages of a broadcast have not left yet."""
 
+ActionKey = TypeAliasType("ActionKey", Literal["assign-to-user", "assign-to-workgroup"])
+"""What becomes of a conversation once its message left."""
+WebhookDeliveryState = TypeAliasType("WebhookDeliveryState", Literal["pending", "delivered", "failed"])
+"""How far an event is on its way to a webhook."""
+
 OnDuplicate = TypeAliasType("OnDuplicate", Literal["drop", "reject", "allow"])
 """What becomes of a second entry for one person: it is left out, refuses the request, or is sent too."""
 OnInvalid = TypeAliasType("OnInvalid", Literal["reject", "fail"])

@@ -1,16 +1,30 @@
 """Access: API tokens, their scopes, and the dashboard's password."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+from typing_extensions import TypeAliasType
 
 from broadcaster import vault
 from broadcaster.errors import Faults, Forbidden, Invalid, Unauthorized
 from broadcaster.store import database, installation, tokens
 from broadcaster.store.models import Token
 
-SCOPES = (
-    "broadcasts:write", "broadcasts:read", "messages:send", "messages:bulk", "templates:read",
-    "channels:read", "webhooks:manage", "admin",
-)  # fmt: skip
+Scope = TypeAliasType(
+    "Scope",
+    Literal[
+        "broadcasts:write",
+        "broadcasts:read",
+        "messages:send",
+        "messages:bulk",
+        "templates:read",
+        "channels:read",
+        "webhooks:manage",
+        "admin",
+    ],
+)
+SCOPES: tuple[Scope, ...] = get_args(Scope.__value__)
 PREFIX = "bc"
 LEAST_PASSWORD = 12
 DAY = 86_400_000
@@ -25,9 +39,9 @@ class Caller:
 
     token_id: str
     name: str
-    scopes: frozenset[str]
+    scopes: frozenset[Scope]
 
-    def require(self, *scopes: str) -> None:
+    def require(self, *scopes: Scope) -> None:
         """Raises Forbidden if the token has none of the scopes, nor `admin`."""
         if not self.scopes & {*scopes, "admin"}:
             raise Forbidden(f"the token lacks the scope {' or '.join(scopes)}")
@@ -54,7 +68,7 @@ def _valid(row: Token | None, now: int) -> Caller:
         raise Unauthorized("the token has expired")
     if now - max(row.used_at or 0, _noted.get(row.id, 0)) > _NOTE_EVERY_MS:
         _note_use(row.id, now)
-    return Caller(row.id, row.name, frozenset(row.scopes.split()))
+    return Caller(row.id, row.name, frozenset(scope for scope in SCOPES if scope in row.scopes.split()))
 
 
 def _note_use(token_id: str, now: int) -> None:
@@ -67,7 +81,7 @@ def _note_use(token_id: str, now: int) -> None:
             raise
 
 
-def create_token(name: str, scopes: list[str], days: int | None, now: int, prefix: str = PREFIX) -> str:
+def create_token(name: str, scopes: Sequence[str], days: int | None, now: int, prefix: str = PREFIX) -> str:
     """A new token, told this once; raises Invalid for an unknown scope."""
     faults = Faults()
     if not name.strip():

@@ -6,7 +6,7 @@ from typing import Any
 
 from broadcaster.domain.templates import Slots, Variables
 from broadcaster.domain.variables import TemplateRef
-from broadcaster.domain.words import OnDuplicate, OnInvalid, OnUnknown
+from broadcaster.domain.words import ActionKey, OnDuplicate, OnInvalid, OnUnknown
 from broadcaster.errors import Faults
 
 Arrange = Callable[[Slots, Variables, str, Faults], Variables]
@@ -58,7 +58,7 @@ class Names:
 class Action:
     """What becomes of a conversation once its message left; `value` is the caller's own id."""
 
-    key: str
+    key: ActionKey
     value: str
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from broadcaster.config import Settings
@@ -19,7 +19,7 @@ OVERLAP_MS = 24 * 3_600_000
 
 
 def create(
-    url: str, types: list[str] | None, settings: Settings, vault: Vault, now: int
+    url: str, types: Sequence[str] | None, settings: Settings, vault: Vault, now: int
 ) -> tuple[Webhook, str]:
     """A new webhook and its secret, told this once; raises Invalid.
 

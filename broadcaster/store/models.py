@@ -18,7 +18,14 @@ from peewee import (
     TextField,
 )
 
-from broadcaster.domain.words import Delivery, MessageState, OnUnknown, PauseReason
+from broadcaster.domain.words import (
+    ActionKey,
+    Delivery,
+    MessageState,
+    OnUnknown,
+    PauseReason,
+    WebhookDeliveryState,
+)
 
 database = DatabaseProxy()
 
@@ -120,7 +127,7 @@ class Broadcast(Base):
     face = TextField()
     face_data = TextField(null=True)
     task_id = TextField(null=True)
-    action_key = TextField(null=True)
+    action_key = cast("TextField[ActionKey | None]", TextField(null=True))
     action_value = TextField(null=True)
     on_unknown = cast("TextField[OnUnknown]", TextField())
     expire_at = BigIntegerField(null=True)
@@ -178,7 +185,7 @@ class Conversation(Base):
     channel_id = IntegerField()
     created_at = BigIntegerField()
     last_sent_at = BigIntegerField()
-    assigned_key = TextField(null=True)
+    assigned_key = cast("TextField[ActionKey | None]", TextField(null=True))
     assigned_to = TextField(null=True)
     assigned_at = BigIntegerField(null=True)
 
@@ -239,7 +246,7 @@ class EventDelivery(Base):
     id = AutoField()
     webhook_id = IntegerField()
     event_id = IntegerField()
-    state = TextField()
+    state = cast("TextField[WebhookDeliveryState]", TextField())
     attempts = IntegerField()
     next_at = BigIntegerField()
     tried_at = BigIntegerField(null=True)

@@ -1,10 +1,14 @@
 """API tokens: their hashes, scopes and expiry."""
 
+from collections.abc import Sequence
+
 from broadcaster.store import database
 from broadcaster.store.models import Token
 
 
-def add(token_id: str, name: str, hash: str, scopes: list[str], now: int, expires_at: int | None) -> Token:
+def add(
+    token_id: str, name: str, hash: str, scopes: Sequence[str], now: int, expires_at: int | None
+) -> Token:
     with database.transaction():
         return Token.create(
             id=token_id, name=name, hash=hash, scopes=" ".join(scopes), created_at=now, expires_at=expires_at

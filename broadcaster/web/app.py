@@ -1,4 +1,4 @@
-"""The WSGI application: every face's routes, and for each path the face that words its refusals."""
+"""The WSGI application: the routes of all APIs, and for each path the one that words its refusals."""
 
 import re
 import secrets
@@ -7,22 +7,17 @@ from typing import Any
 import falcon
 
 from broadcaster import log
-from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import BroadcasterError, Busy, Invalid
-from broadcaster.services import progress
 from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
-from broadcaster.web import (
-    dashboard,
-    dialects,
-    meta_callback,
-    metrics,
-    openapi,
-    own,
-    requests,
-)
+from broadcaster.web import dashboard, operations
+from broadcaster.web.dialects import DIALECTS
+from broadcaster.web.own.operations import own
+from broadcaster.web.refusals import Refusal, status_of
+from broadcaster.web.requests import Context
+from broadcaster.web.service import APIS
 from broadcaster.worker.schedule import Schedule
 
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -32,7 +27,7 @@ logger = log.get(__name__)
 
 def make_app(
     settings: Settings, schedule: Schedule, vault: Vault, writer: Writer | None = None
-) -> falcon.App:
+) -> "falcon.App[falcon.Request, falcon.Response]":
     """The application over the open database; `schedule` is told of what it accepts.
 
     With a `writer`, callbacks that come together share a commit.
@@ -42,16 +37,9 @@ def make_app(
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(BroadcasterError, _refused)
-    context = requests.Context(settings, schedule, vault, writer)
-    own.add_routes(app, context)
-    meta_callback.add_routes(app, context)
-    for dialect in dialects.ALL:
-        dialect.add_routes(app, context)
+    context = Context(settings, schedule, vault, writer)
+    operations.add_routes(app, APIS, context)
     dashboard.add_routes(app, context)
-    metrics.add_routes(app, context)
-    openapi.add_routes(app, context)
-    app.add_route("/healthz", _Alive())
-    app.add_route("/readyz", _Ready())
     return app
 
 
@@ -75,28 +63,11 @@ class _Trace:
             )
 
 
-class _Alive:
-    """The web process answers."""
-
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        requests.answer(response, {"status": "ok"})
-
-
-class _Ready:
-    """Broadcasts can be accepted and sent: 200, or 503 with what is missing."""
-
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        checks = progress.is_ready(epoch_ms())
-        ready = all(checks.values())
-        document = {"status": "ready" if ready else "not ready", "checks": checks}
-        requests.answer(response, document, 200 if ready else 503)
-
-
 def _refused(
     request: falcon.Request, response: falcon.Response, error: BroadcasterError, _params: Any
 ) -> None:
     faults = error.faults if isinstance(error, Invalid) else None
-    _refuse(request, response, requests.Refusal(requests.status_of(error), str(error), faults, error))
+    _refuse(request, response, Refusal(status_of(error), str(error), faults, error))
 
 
 def _unexpected(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
@@ -106,9 +77,9 @@ def _unexpected(request: falcon.Request, response: falcon.Response, error: Excep
     logger.error("request failed", method=request.method, path=request.path, exc_info=error)
     if database.is_trouble(error):
         response.set_header("Retry-After", "5")
-        _refuse(request, response, requests.Refusal(503, "the database cannot be used at the moment"))
+        _refuse(request, response, Refusal(503, "the database cannot be used at the moment"))
         return
-    _refuse(request, response, requests.Refusal(500, "something went wrong here; the log says what"))
+    _refuse(request, response, Refusal(500, "something went wrong here; the log says what"))
 
 
 def _serialize(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
@@ -116,13 +87,15 @@ def _serialize(request: falcon.Request, response: falcon.Response, error: falcon
         response.set_header(name, value)
     details = {404: "there is nothing at this path", 405: "this path does not take this method"}
     detail = error.description or details.get(error.status_code) or error.title
-    _refuse(request, response, requests.Refusal(error.status_code, detail))
+    _refuse(request, response, Refusal(error.status_code, detail))
 
 
-def _refuse(request: falcon.Request, response: falcon.Response, refusal: requests.Refusal) -> None:
-    faces: tuple[Any, ...] = (*dialects.ALL, dashboard)
-    face = next((face for face in faces if face.speaks(request.path)), own)
-    face.refuse(response, refusal)
+def _refuse(request: falcon.Request, response: falcon.Response, refusal: Refusal) -> None:
+    api = next((api for api in DIALECTS if api.speaks(request.path)), own)
+    if api is own and dashboard.speaks(request.path):
+        dashboard.refuse(response, refusal)
+    else:
+        api.refuse(response, refusal)
     if refusal.status == 401:
         response.set_header("WWW-Authenticate", "Bearer")
     if isinstance(refusal.cause, Busy):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import falcon
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,15 +16,13 @@ from broadcaster.clock import epoch_ms
 from broadcaster.services import progress
 from broadcaster.store import callbacks, channels, counters, database, leases, messages
 from broadcaster.store.models import Channel
-from broadcaster.web import requests
+from broadcaster.web.requests import Context
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _callbacks = Histogram(
     "broadcaster_callback_seconds", "Until one of Meta's callbacks was durable and answered.", registry=None
 )
-
-
-def add_routes(app: falcon.App, context: requests.Context) -> None:
-    app.add_route("/metrics", Metrics(context))
 
 
 @contextmanager
@@ -36,21 +33,15 @@ def timed_callback() -> Iterator[None]:
     _callbacks.observe(time.perf_counter() - begun)
 
 
-class Metrics:
-    """The figures of this moment, to whoever may read channels."""
-
-    def __init__(self, context: requests.Context):
-        self._registry = CollectorRegistry()
-        self._registry.register(_Figures(context))
-
-    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        requests.caller(request, epoch_ms(), "channels:read")
-        response.content_type = CONTENT_TYPE_LATEST
-        response.data = generate_latest(self._registry)
+def figures(context: Context) -> bytes:
+    """The figures of this moment."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(context))
+    return generate_latest(registry)
 
 
 class _Figures(Collector):
-    def __init__(self, context: requests.Context):
+    def __init__(self, context: Context):
         self._context = context
 
     def describe(self) -> list[Metric]:

@@ -1,22 +1,18 @@
-"""The document at /openapi.json and the page made of it: every operation of all four APIs, from the models
-that check their requests."""
+"""The OpenAPI document, made of the operations as they are declared."""
 
 import re
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import falcon
-from pydantic import BaseModel
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from broadcaster import __version__
-from broadcaster.domain import strict_json
-from broadcaster.web import dialects, requests
-from broadcaster.web.dashboard import render
-from broadcaster.web.description import Face, Operation, Parameter, Text
-from broadcaster.web.own.description import FACE
+from broadcaster.settlement.event_documents import EventType
+from broadcaster.web.operations import Api, Operation, Text
+from broadcaster.web.queries import Query
 
-FACES: tuple[Face, ...] = (FACE, *(dialect.FACE for dialect in dialects.ALL))
+_REF = "#/components/schemas/"
 _WHAT = {
     400: "The request is not right; every fault is named.",
     401: "No token, or one that is not good.",
@@ -28,165 +24,207 @@ _WHAT = {
     503: "Not at the moment; try again.",
     504: "Meta's answer did not come; the message may have left.",
 }
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "The same key with the same body is carried out once; the first answer comes again.",
+}
+
+Json = dict[str, Any]
 
 
-def add_routes(app: falcon.App, context: requests.Context) -> None:
-    document = _Document(context)
-    app.add_route("/openapi.json", OpenApi(document))
-    app.add_route("/docs", Docs(document))
-
-
-class _Document:
-    """Made once, when it is first asked for."""
-
-    def __init__(self, context: requests.Context):
-        self._context = context
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        return document(self._context.settings.public_url)
-
-    @cached_property
-    def text(self) -> str:
-        return strict_json.dumps(self.content)
-
-
-class OpenApi:
-    def __init__(self, document: _Document):
-        self._document = document
-
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        requests.answer(response, self._document.text)
-
-
-class Docs:
-    def __init__(self, document: _Document):
-        self._document = document
-
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        render.page(response, "docs.html", session=None, d=self._document.content)
-
-
-def document(public_url: str | None = None) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
-    schemas: dict[str, Any] = {}
-    paths: dict[str, Any] = {}
-    for face in FACES:
-        for operation in face.operations:
-            paths.setdefault(operation.path, {})[operation.method] = _operation(face, operation, schemas)
-    found: dict[str, Any] = {
+def document(
+    apis: Sequence[Api], events: Sequence[EventType[Any]] = (), public_url: str | None = None
+) -> Json:
+    """The OpenAPI 3.1 document of these APIs and of the events that webhooks are told."""
+    schemas = _Schemas([operation for api in apis for operation in api.operations], events)
+    paths: dict[str, Json] = {}
+    for operation in (operation for api in apis for operation in api.operations):
+        path = paths.setdefault(operation.documented_path, {})
+        path[operation.method] = _operation(operation, schemas)
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "broadcaster",
             "version": __version__,
             "description": "WhatsApp broadcasts: our own API, and three vendors' beside it.",
         },
-        "tags": [{"name": face.title} for face in FACES],
+        "servers": [{"url": (public_url or "/").rstrip("/") or "/"}],
+        "tags": [{"name": api.title} for api in apis],
         "paths": paths,
+        "webhooks": {event.type: {"post": _webhook(event)} for event in events},
         "components": {
-            "schemas": schemas,
+            "schemas": schemas.components,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
-    if public_url:
-        found["servers"] = [{"url": public_url.rstrip("/")}]
-    return found
 
 
-def _operation(face: Face, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "tags": [face.title],
-        "summary": operation.summary,
-        "operationId": re.sub(r"\W+", "_", f"{operation.method}{operation.path}").strip("_"),
-        "parameters": list(_parameters(operation)),
+def _operation(operation: Operation, schemas: "_Schemas") -> Json:
+    summary, _, more = (operation.function.__doc__ or "").strip().partition("\n")
+    shown: Json = {
+        "tags": [operation.api.title],
+        "summary": summary.rstrip("."),
+        "operationId": operation.id,
+        "parameters": list(_parameters(operation, schemas)),
         "responses": {
-            **{str(status): _answer(status, sample) for status, sample in operation.answers.items()},
-            **{str(status): _refusal(face, status) for status in sorted(operation.errors)},
+            **{str(status): _answer(kinds, schemas) for status, kinds in operation.answers.items()},
+            **{str(status): _refusal(operation, status, schemas) for status in sorted(operation.refusals)},
         },
     }
-    if operation.scopes:
-        shown["description"] = f"Scope: {' or '.join(operation.scopes)}."
-    if 401 in operation.errors and not operation.path.startswith("/callbacks"):
-        shown["security"] = [{"bearer": []}, {"key": []}]
+    if text := " ".join([*more.split(), *_told_scopes(operation)]):
+        shown["description"] = text
+    if not operation.open:
+        shown["security"] = _security(operation)
     if operation.body:
-        content = {"schema": _schema(face, operation, schemas), "example": operation.sample}
+        content = {"schema": schemas.of(operation.body), "example": operation.example}
         shown["requestBody"] = {"required": True, "content": {"application/json": content}}
     return shown
 
 
-def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
-    for name in re.findall(r"{(\w+)}", operation.path):
+def _told_scopes(operation: Operation) -> Iterator[str]:
+    if operation.scopes:
+        yield f"Scope: {(' and ' if operation.every else ' or ').join(operation.scopes)}."
+
+
+def _security(operation: Operation) -> list[Json]:
+    """Either header, with all the scopes or any one of them."""
+    any_one = [[scope] for scope in operation.scopes] or [[]]
+    wanted = [list(operation.scopes)] if operation.every else any_one
+    return [{header: scopes} for header in ("bearer", "key") for scopes in wanted]
+
+
+def _parameters(operation: Operation, schemas: "_Schemas") -> Iterator[Json]:
+    for name in operation.names:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    for place, parameters in (("query", operation.query), ("header", operation.headers)):
-        for parameter in parameters:
-            yield _parameter(place, parameter)
+    yield from schemas.parameters(operation.query)
+    if operation.once:
+        yield _IDEMPOTENCY_KEY
+    for name in operation.headers:
+        yield {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
 
 
-def _parameter(place: str, parameter: Parameter) -> dict[str, Any]:
-    shown = {"name": parameter.name, "in": place, "required": False, "schema": dict(parameter.schema)}
-    return shown | {"description": parameter.text} if parameter.text else shown
+def _answer(kinds: list[Any], schemas: "_Schemas") -> Json:
+    shown: Json = {"description": "Done."}
+    if kinds:
+        shown["content"] = dict(_content(kind, schemas) for kind in kinds)
+    return shown
 
 
-def _schema(face: Face, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the schema of a body; it and all it needs are among the schemas from here on."""
-    assert operation.body
-    name = _keep(face, operation.body, schemas)
-    if operation.entries:
-        of, model = operation.entries
-        items = {"$ref": f"#/components/schemas/{_keep(face, model, schemas)}"}
-        schemas[name]["properties"][of] = {"type": "array", "minItems": 1, "maxItems": 5000, "items": items}
-    return {"$ref": f"#/components/schemas/{name}"}
+def _content(kind: Any, schemas: "_Schemas") -> tuple[str, Json]:
+    if isinstance(kind, type) and issubclass(kind, Text):
+        return kind.media.partition(";")[0], {"schema": {"type": "string"}}
+    return "application/json", {"schema": schemas.of(kind)}
 
 
-def _keep(face: Face, model: type[BaseModel], schemas: dict[str, Any]) -> str:
-    """The name of a model's schema; it and those it needs are among the schemas from here on."""
-    prefix = face.title.capitalize()
-    found = model.model_json_schema(ref_template=f"#/components/schemas/{prefix}{{model}}")
-    # Some models are private to their face; their underscore is nobody else's business.
-    found = strict_json.loads(strict_json.dumps(found).replace(f"/{prefix}_", f"/{prefix}").encode())
-    for inner, schema in found.pop("$defs", {}).items():
-        schemas.setdefault(prefix + inner.lstrip("_"), schema)
-    name = prefix + model.__name__.lstrip("_")
-    schemas.setdefault(name, found)
-    return name
-
-
-def _answer(status: int, sample: Any) -> dict[str, Any]:
-    samples = sample if isinstance(sample, tuple) else (sample,)
-    content = dict(_content(one) for one in samples if one is not None)
-    shown: dict[str, Any] = {"description": "Done." if status < 300 else _WHAT[status]}
-    return shown | {"content": content} if content else shown
-
-
-def _content(sample: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(sample, Text):
-        return sample.type, {"schema": {"type": "string"}, "example": sample.sample}
-    return "application/json", {"schema": _shape(sample), "example": sample}
-
-
-def _refusal(face: Face, status: int) -> dict[str, Any]:
-    content = {"schema": _shape(face.refusal), "example": face.refusal}
-    shown: dict[str, Any] = {"description": _WHAT[status], "content": {face.refusal_type: content}}
+def _refusal(operation: Operation, status: int, schemas: "_Schemas") -> Json:
+    content = {operation.api.media: {"schema": schemas.of(operation.api.refusal)}}
+    shown: Json = {"description": _WHAT[status], "content": content}
     if status == 503:
         shown["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return shown
 
 
-def _shape(sample: Any, inner: bool = False) -> dict[str, Any]:
-    """What a sample is an example of; values inside may be missing."""
-    if isinstance(sample, dict):
-        kind, more = "object", {"properties": {name: _shape(value, True) for name, value in sample.items()}}
-    elif isinstance(sample, list):
-        kind, more = "array", {"items": _shape(sample[0], True) if sample else {}}
-    elif isinstance(sample, bool):
-        kind, more = "boolean", {}
-    elif isinstance(sample, int | float):
-        kind, more = "number", {}
-    elif isinstance(sample, str):
-        kind, more = "string", {}
-    else:
-        return {}
-    return {"type": [kind, "null"] if inner else kind, **more}
+def _webhook(event: EventType[Any]) -> Json:
+    name = _event_name(event)
+    content = {"application/json": {"schema": {"$ref": _REF + name}}}
+    return {
+        "operationId": name[0].lower() + name[1:],
+        "summary": event.summary.rstrip("."),
+        "requestBody": {"required": True, "content": content},
+        "responses": {"2XX": {"description": "Taken; after any other answer it comes again."}},
+    }
+
+
+# Schemas
+
+
+def _event_name(event: EventType[Any]) -> str:
+    """broadcast.finished is a BroadcastFinishedEvent."""
+    return "".join(word.capitalize() for word in event.type.split(".")) + "Event"
+
+
+def _envelope(event: EventType[Any], data: Json) -> Json:
+    properties = {
+        "id": {"type": "string"},
+        "type": {"type": "string", "const": event.type},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "data": data,
+    }
+    return {
+        "type": "object",
+        "description": event.summary,
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+class _Named(GenerateJsonSchema):
+    """Names fit for clients: a page of broadcasts is a BroadcastPage, and no field has a title."""
+
+    def normalize_name(self, name: str) -> str:
+        return super().normalize_name(re.sub(r"^(\w*?)(Page)\[(?:\1)?(\w+)\]$", r"\1\3\2", name))
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+class _Schemas:
+    """The schemas of all types that operations take and answer; those that have a name are components."""
+
+    def __init__(self, operations: Sequence[Operation], events: Sequence[EventType[Any]]):
+        told: list[tuple[Any, JsonSchemaMode]] = [(event.document, "serialization") for event in events]
+        types = list(dict.fromkeys([*_types(operations), *told]))
+        found, made = TypeAdapter.json_schemas(
+            [(number, mode, TypeAdapter(kind)) for number, (kind, mode) in enumerate(types)],
+            ref_template=_REF + "{model}",
+            schema_generator=_Named,
+        )
+        self._schemas = {types[number][0]: schema for (number, _), schema in found.items()}
+        envelopes = {_event_name(event): _envelope(event, self.of(event.document)) for event in events}
+        self.components: dict[str, Json] = dict(sorted((made["$defs"] | envelopes).items()))
+        for schema in self.components.values():
+            schema.pop("title", None)
+        # What a query takes is told as parameters, not as an object.
+        queries = [kind for kind, _ in types if isinstance(kind, type) and issubclass(kind, Query)]
+        self._queries = {kind: self.components.pop(self._name(kind)) for kind in queries}
+
+    def of(self, kind: Any) -> Json:
+        """The schema of a type: a reference to it, if it has a name."""
+        found: Json = self._schemas[kind]
+        return found
+
+    def parameters(self, query: type[Query]) -> Iterator[Json]:
+        """What a query takes, each parameter with its schema."""
+        for name, schema in self._queries[query].get("properties", {}).items():
+            shown = {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
+            description = shown["schema"].pop("description", None)
+            yield shown | ({"description": description} if description else {})
+
+    def _name(self, kind: Any) -> str:
+        return str(self._schemas[kind]["$ref"].removeprefix(_REF))
+
+
+def _types(operations: Iterable[Operation]) -> Iterator[tuple[Any, JsonSchemaMode]]:
+    for operation in operations:
+        yield operation.query, "validation"
+        yield operation.api.refusal, "serialization"
+        if operation.body:
+            yield operation.body, "validation"
+        for kind in (kind for kinds in operation.answers.values() for kind in kinds):
+            if not (isinstance(kind, type) and issubclass(kind, Text)):
+                yield kind, "serialization"
+
+
+def _without_null(schema: Json) -> Json:
+    """The schema of a parameter, which may be left out but is never null."""
+    shown = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
+    if "anyOf" not in shown:
+        return shown
+    only: list[Json] = [one for one in shown.pop("anyOf") if one != {"type": "null"}]
+    return only[0] | shown

@@ -20,8 +20,9 @@ from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
-from broadcaster.web import requests
 from broadcaster.web.app import make_app
+from broadcaster.web.own.refusals import PROBLEM_TYPE, problem
+from broadcaster.web.refusals import Refusal
 from broadcaster.worker.schedule import Schedule
 
 _WEB_THREADS = 64
@@ -44,9 +45,9 @@ class _ProblemTask(ErrorTask):
         error = self.request.error
         # A transfer coding we do not know is the client's fault as much as bad syntax is.
         code, reason = (400, "Bad Request") if error.code == 501 else (error.code, error.reason)
-        body = json.dumps(requests.problem(requests.Refusal(code, error.body))).encode()
+        body = json.dumps(problem(Refusal(code, error.body))).encode()
         self.status = f"{code} {reason}"
-        self.response_headers.append(("Content-Type", requests.PROBLEM_TYPE))
+        self.response_headers.append(("Content-Type", PROBLEM_TYPE))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
@@ -84,12 +85,12 @@ class _Channel(HTTPChannel):
 
     def overstays(self, now: float, request_seconds: float) -> bool:
         """Whether nobody would miss it: silent for long, a request that trickles in, an answer not read."""
-        silent = now - self.last_activity > self.adj.channel_timeout
+        silent = bool(now - self.last_activity > self.adj.channel_timeout)
         if self.requests:
             # A thread waits for its reader once more is written than may stand in memory.
-            return silent and self.total_outbufs_len > self.adj.outbuf_high_watermark
+            return silent and bool(self.total_outbufs_len > self.adj.outbuf_high_watermark)
         if self.request is not None:
-            return now - self.request.begun > request_seconds
+            return bool(now - self.request.begun > request_seconds)
         return silent
 
 

@@ -13,7 +13,9 @@ from broadcaster.domain import templates
 from broadcaster.domain.variables import effective
 from broadcaster.errors import Faults
 from broadcaster.store.models import Message
-from broadcaster.web import dialects, monochat
+from broadcaster.web import dialects
+from broadcaster.web.bodies import envelope
+from broadcaster.web.monochat import bodies
 from tests.support.broadcasts import settle
 from tests.support.client import Client
 from tests.support.samples import CHANNEL
@@ -304,7 +306,8 @@ def test_what_an_own_payload_leaves_out_is_inherited(default: Any, own: Any) -> 
 def read(document: dict[str, Any], index: int) -> dict[str, Any]:
     """The same as plain_merge() tells, from the modules that do it."""
     faults = Faults()
-    spec = monochat.send_spec("ws", document, faults)
+    asked = envelope(bodies.MonoChatSend, document, faults)
+    spec = bodies.send_spec("ws", asked, faults)
     assert not faults and spec.recipients
     recipient = spec.recipients[index]
     base = templates.parse_variables(spec.template.variables, "d", faults)

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook as Verifier
 from broadcaster.store import webhooks
 from broadcaster.store.models import EventDelivery, Webhook
 from broadcaster.worker import webhook_delivery
+from tests.support.answers import check_event
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import NOW, request_of
@@ -126,6 +127,8 @@ def test_events_arrive_signed_and_in_the_contracts_shape(field: Field, target: T
     assert {body["type"] for body in bodies} == {
         "broadcast.started", "broadcast.finished", "conversation.assigned",
     }  # fmt: skip
+    for body in bodies:
+        check_event(body)
     finished = next(body for body in bodies if body["type"] == "broadcast.finished")
     assert set(finished) == {"id", "type", "timestamp", "data"}
     assert (finished["data"]["broadcast"], finished["data"]["stats"]["success"]) == (public_id, 1)

@@ -7,7 +7,7 @@ import falcon
 from falcon.media import MultipartFormHandler
 
 from broadcaster.errors import Malformed
-from broadcaster.web import requests
+from broadcaster.web import refusals
 
 LARGEST = 12 * 1024 * 1024
 _MOST_FIELDS = 500
@@ -22,18 +22,19 @@ class Form(dict[str, str]):
     @property
     def files(self) -> dict[str, bytes]:
         """What was uploaded, by the field's name."""
-        return self.__dict__.setdefault("_files", {})
+        found: dict[str, bytes] = self.__dict__.setdefault("_files", {})
+        return found
 
 
 def read(request: falcon.Request) -> Form:
     """The posted form; raises Malformed, TooLarge and WrongType."""
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if (request.content_length or 0) > LARGEST:
-        raise requests.TooLarge(f"a form has at most {LARGEST} bytes")
+        raise refusals.TooLarge(f"a form has at most {LARGEST} bytes")
     if kind == "multipart/form-data":
         return _parts(request)
     if kind != "application/x-www-form-urlencoded":
-        raise requests.WrongType("this takes a form")
+        raise refusals.WrongType("this takes a form")
     try:
         text = request.bounded_stream.read().decode("ascii")
         fields = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)

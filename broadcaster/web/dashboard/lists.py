@@ -11,10 +11,12 @@ from broadcaster.services import access, channel_setup, recipients_csv, webhook_
 from broadcaster.settlement import event_documents, opt_outs
 from broadcaster.store import definitions, events, suppressions, tokens, webhooks
 from broadcaster.store.models import Template
+from broadcaster.web.bodies import valid
 from broadcaster.web.dashboard import figures
 from broadcaster.web.dashboard.base import Page
 from broadcaster.web.dialects import STYLES
-from broadcaster.web.own import answers, shapes
+from broadcaster.web.own import answers
+from broadcaster.web.own.bodies import NewSuppressions
 
 _PAGE = 100
 _ALL = 100_000
@@ -86,8 +88,9 @@ class Suppressions(Page):
             raise falcon.HTTPSeeOther("/suppressions?done=lifted")
         listed = recipients_csv.read(form.files["file"]).recipients if form.files.get("file") else []
         given = [*form["numbers"].replace(",", " ").split(), *(row["to"] for row in listed)]
-        people = shapes.people({"to": given, "reason": form["reason"] or "by hand"}, Faults())
-        new = opt_outs.suppress(people.to, people.reason, "dashboard", now)
+        document = {"to": given, "reason": form["reason"] or "by hand"}
+        asked = valid(NewSuppressions, document, Faults())
+        new = opt_outs.suppress(asked.to, asked.reason, "dashboard", now)
         raise falcon.HTTPSeeOther(f"/suppressions?done=suppressed&count={len(new)}")
 
 

@@ -13,7 +13,7 @@ from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import BroadcasterError, NotFound
 from broadcaster.services import progress, steering
 from broadcaster.store import counters, messages, statuses
-from broadcaster.web import requests
+from broadcaster.web import refusals, requests
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.base import Desk, Page
 from broadcaster.web.dashboard.compose import Compose
@@ -26,7 +26,7 @@ from broadcaster.web.dashboard.lists import (
     Webhooks,
 )
 from broadcaster.web.dashboard.session import Patience, check_origin
-from broadcaster.web.own import answers
+from broadcaster.web.own import answers, message_csv
 
 STATIC = Path(__file__).with_name("static")
 _ROOTS = (
@@ -37,7 +37,7 @@ _PAGE = 50
 _MOST_SEARCHED = 40
 
 
-def add_routes(app: falcon.App, context: requests.Context) -> None:
+def add_routes(app: "falcon.App[falcon.Request, falcon.Response]", context: requests.Context) -> None:
     desk = Desk(context)
     app.add_route("/", Overview(desk))
     app.add_route("/sign-in", SignIn(desk))
@@ -65,7 +65,7 @@ def speaks(path: str) -> bool:
     return path.lstrip("/").partition("/")[0] in _ROOTS
 
 
-def refuse(response: falcon.Response, refusal: requests.Refusal) -> None:
+def refuse(response: falcon.Response, refusal: refusals.Refusal) -> None:
     """The refusal as a page."""
     render.page(response, "error.html", refusal.status, refusal=refusal, session=None)
 
@@ -258,7 +258,7 @@ class Download(Page):
         failed = request.get_param("only") == "failed"
         response.content_type = "text/csv; charset=utf-8"
         response.downloadable_as = f"{'failed' if failed else 'messages'}.csv"
-        pages = answers.csv_pages(public_id, {"state": "failed"} if failed else {})
+        pages = message_csv.csv_pages(public_id, {"state": "failed"} if failed else {})
         response.stream = (lines.encode() for lines in pages)
 
 

@@ -16,15 +16,26 @@ POLICY = (
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
 def page(response: falcon.Response, name: str, status: int = 200, **facts: Any) -> None:
     """Answer with a page."""
     response.status = status
     response.content_type = "text/html; charset=utf-8"
-    response.set_header("Content-Security-Policy", POLICY)
-    response.set_header("Referrer-Policy", "same-origin")
-    response.set_header("X-Content-Type-Options", "nosniff")
-    response.set_header("Cache-Control", "no-store")
-    response.text = _pages.get_template(name).render(**facts)
+    for header, value in HEADERS.items():
+        response.set_header(header, value)
+    response.text = html(name, **facts)
+
+
+def html(name: str, **facts: Any) -> str:
+    """A page as text."""
+    return _pages.get_template(name).render(**facts)
 
 
 def when(value: int | str | None) -> Markup:

@@ -1,47 +1,125 @@
-"""The answers of our own API: what a caller is told about broadcasts, messages, channels, templates."""
+"""The answers of our own API: what a caller is told about broadcasts, messages, channels, templates.
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
-from typing import Any
+Each type stands above what builds it.
+"""
 
-import falcon
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Generic, Literal, NotRequired, TypeVar, cast
 
-from broadcaster.domain import explanations, strict_json, templates, timestamps
-from broadcaster.services import progress
-from broadcaster.services.planning import Plan, is_verified
-from broadcaster.services.progress import Progress, Quota
-from broadcaster.store import channels, contacts, conversations, webhooks
-from broadcaster.store.models import (
-    Channel,
-    Contact,
-    Event,
-    EventDelivery,
-    Message,
-    Suppression,
-    Template,
-    Webhook,
+from typing_extensions import TypedDict
+
+from broadcaster.domain import explanations, strict_json, templates
+from broadcaster.domain.timestamps import format_time
+from broadcaster.domain.words import (
+    ActionKey,
+    BroadcastStatus,
+    Delivery,
+    MessageState,
+    PauseReason,
+    WaitReason,
+    WebhookDeliveryState,
 )
-from broadcaster.web import requests
+from broadcaster.services import access, planning, progress
+from broadcaster.services.progress import Progress
+from broadcaster.settlement import event_documents
+from broadcaster.store import channels, contacts, conversations, models, webhooks
+from broadcaster.web.answers import Time, stored
+from broadcaster.web.own.words import AnyEventName, EventName, Priority
+from broadcaster.web.refusals import FieldFault, shown
 
-CSV_COLUMNS = (
-    "id", "to", "state", "delivery", "attempts", "wamid", "code", "error", "sentAt", "variables",
-    "metadata", "meaning", "advice",
-)  # fmt: skip
-_CSV_PAGE = 500
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def refuse(response: falcon.Response, refusal: requests.Refusal) -> None:
-    """The refusal as a problem document."""
-    requests.answer(response, requests.problem(refusal), refusal.status)
-    response.content_type = requests.PROBLEM_TYPE
+Row = TypeVar("Row")
+Shown = TypeVar("Shown")
 
 
-def broadcast(tracked: Progress) -> dict[str, Any]:
+class Page(TypedDict, Generic[Shown]):
+    """Some of a list; `next` is the `after` of the page that follows, null at the end."""
+
+    data: list[Shown]
+    next: str | None
+
+
+def page(
+    found: Sequence[Row],
+    limit: int,
+    show: Callable[[Row], Shown],
+    cursor: Callable[[Row], Any] = attrgetter("id"),
+) -> Page[Shown]:
+    """The first `limit` of what was found, and where the next page begins if more was."""
+    following = str(cursor(found[limit - 1])) if len(found) > limit else None
+    return {"data": [show(row) for row in found[:limit]], "next": following}
+
+
+def whole(shown: Sequence[Shown]) -> Page[Shown]:
+    """A list that comes in one piece."""
+    return {"data": list(shown), "next": None}
+
+
+# Broadcasts
+
+
+class TemplateReference(TypedDict):
+    name: str
+    language: str
+
+
+class Quota(TypedDict):
+    """How many different people the portfolio may reach in 24 h; numbers are null where there is no limit."""
+
+    tier: str
+    total: int | None
+    available: int | None
+    needed: int
+    opensAt: Time | None
+
+
+def quota(value: progress.Quota) -> Quota:
+    return {
+        "tier": value.tier,
+        "total": value.total,
+        "available": value.available,
+        "needed": value.needed,
+        "opensAt": format_time(value.opens_at),
+    }
+
+
+class WhyWaiting(TypedDict):
+    """Why messages have not left yet."""
+
+    reason: WaitReason
+    until: Time | None
+    detail: str | None
+
+
+class Broadcast(TypedDict):
+    """Where a broadcast stands."""
+
+    id: str
+    title: str | None
+    status: BroadcastStatus
+    channel: str
+    template: TemplateReference
+    priority: Priority
+    metadata: dict[str, Any] | None
+    scheduleAt: Time | None
+    createdAt: Time
+    startedAt: Time | None
+    finishedAt: Time | None
+    late: bool
+    stats: event_documents.Stats
+    inFlight: int
+    unknown: int
+    duplicates: int
+    delivery: event_documents.DeliveryFigures
+    pace: float
+    estimatedFinishAt: Time | None
+    quota: Quota
+    whyWaiting: WhyWaiting | None
+
+
+def broadcast(tracked: Progress) -> Broadcast:
     """The broadcast of the contract, from the facts and counters of one moment."""
     facts, states = tracked.facts, tracked.counts.states
-    waiting = tracked.waiting
     return {
         "id": facts.public_id,
         "title": facts.title,
@@ -49,46 +127,105 @@ def broadcast(tracked: Progress) -> dict[str, Any]:
         "channel": tracked.channel.phone_number_id,
         "template": {"name": facts.template_name, "language": facts.template_language},
         "priority": "high" if facts.priority else "normal",
-        "metadata": _stored(facts.metadata),
-        "scheduleAt": timestamps.format_time(facts.due_at) if facts.scheduled else None,
-        "createdAt": timestamps.format_time(facts.created_at),
-        "startedAt": timestamps.format_time(facts.started_at),
-        "finishedAt": timestamps.format_time(facts.finished_at),
+        "metadata": stored(facts.metadata),
+        "scheduleAt": format_time(facts.due_at) if facts.scheduled else None,
+        "createdAt": format_time(facts.created_at),
+        "startedAt": format_time(facts.started_at),
+        "finishedAt": format_time(facts.finished_at),
         "late": tracked.late,
-        "stats": {
-            "pending": tracked.counts.open,
-            "success": states["sent"],
-            "failed": states["failed"],
-            "cancelled": states["cancelled"],
-            "total": tracked.counts.total,
-        },
+        "stats": event_documents.stats(tracked.counts),
         "inFlight": states["sending"],
         "unknown": states["unknown"],
         "duplicates": facts.duplicates,
-        "delivery": tracked.counts.deliveries,
+        "delivery": event_documents.delivery_figures(tracked.counts),
         "pace": _rounded(tracked.pace),
-        "estimatedFinishAt": timestamps.format_time(tracked.estimated_finish_at),
+        "estimatedFinishAt": format_time(tracked.estimated_finish_at),
         "quota": quota(tracked.quota),
-        "whyWaiting": waiting
-        and {
-            "reason": waiting.reason,
-            "until": timestamps.format_time(waiting.until),
-            "detail": waiting.detail,
+        "whyWaiting": _why_waiting(tracked),
+    }
+
+
+def _why_waiting(tracked: Progress) -> WhyWaiting | None:
+    waiting = tracked.waiting
+    if waiting is None:
+        return None
+    return {"reason": waiting.reason, "until": format_time(waiting.until), "detail": waiting.detail}
+
+
+class StopResult(TypedDict):
+    """What a stop found: cancelled at once, and still in flight."""
+
+    cancelled: int
+    inFlight: int
+
+
+class StoppedBroadcast(Broadcast):
+    stopped: StopResult
+
+
+def stopped(tracked: Progress) -> StoppedBroadcast:
+    """The broadcast after a stop."""
+    facts = tracked.facts
+    return {
+        **broadcast(tracked),
+        "stopped": {
+            "cancelled": facts.stopped_cancelled or 0,
+            "inFlight": facts.stopped_in_flight or 0,
         },
     }
 
 
-def stopped(tracked: Progress) -> dict[str, Any]:
-    """The broadcast after a stop, with what the stop found: cancelled at once and still in flight."""
-    return broadcast(tracked) | {
-        "stopped": {
-            "cancelled": tracked.facts.stopped_cancelled or 0,
-            "inFlight": tracked.facts.stopped_in_flight or 0,
-        }
-    }
+class RetriedBroadcast(Broadcast):
+    retried: int
 
 
-def plan(accepted: Plan, now: int) -> dict[str, Any]:
+class PreviewHeader(TypedDict):
+    format: str
+    text: str | None
+
+
+class PreviewButton(TypedDict):
+    type: str
+    text: str | None
+    value: str | None
+
+
+class PreviewOffer(TypedDict):
+    text: str | None
+    endsAt: str | None
+
+
+class Preview(TypedDict):
+    """A message as its reader will see it."""
+
+    header: PreviewHeader | None
+    body: str
+    footer: str | None
+    buttons: list[PreviewButton]
+    cards: "list[Preview]"
+    offer: NotRequired[PreviewOffer]
+
+
+class Plan(TypedDict):
+    """What would happen; `notes` is what Meta may mind, `preview` the first message."""
+
+    channel: str
+    template: TemplateReference
+    recipients: int
+    valid: int
+    invalid: int
+    suppressed: int
+    duplicates: int
+    pace: float
+    tier: str
+    quota: Quota
+    startAt: Time
+    estimatedFinishAt: Time
+    notes: list[FieldFault]
+    preview: Preview | None
+
+
+def plan(accepted: planning.Plan, now: int) -> Plan:
     """What would happen: the answer to a dry run."""
     channel, valid = accepted.channel, len(accepted.drafts) - accepted.invalid
     pace = channels.pace_of(channel)
@@ -105,26 +242,54 @@ def plan(accepted: Plan, now: int) -> dict[str, Any]:
         "pace": _rounded(pace),
         "tier": channels.tier_of(channel),
         "quota": quota(progress.quota(channel, valid, now)),
-        "startAt": timestamps.format_time(start),
-        "estimatedFinishAt": timestamps.format_time(start + int(valid / pace * 1000)),
-        "notes": requests.shown(accepted.notes),
-        "preview": accepted.preview,
+        "startAt": format_time(start),
+        "estimatedFinishAt": format_time(start + int(valid / pace * 1000)),
+        "notes": shown(accepted.notes),
+        "preview": cast(Preview | None, accepted.preview),
     }
 
 
-def quota(value: Quota) -> dict[str, Any]:
-    return {
-        "tier": value.tier,
-        "total": value.total,
-        "available": value.available,
-        "needed": value.needed,
-        "opensAt": timestamps.format_time(value.opens_at),
-    }
+class Failure(TypedDict):
+    """One kind of failure: Meta's meaning, what to do about it, and how many it hit."""
+
+    code: str
+    count: int
+    meaning: str
+    advice: str
+    text: str | None
 
 
-def message(row: Message, broadcast_id: str) -> dict[str, Any]:
+def failure(code: str, text: str | None, count: int) -> Failure:
+    known = explanations.explain(code)
+    return {"code": code, "count": count, "meaning": known.meaning, "advice": known.advice, "text": text}
+
+
+# Messages
+
+
+class Message(TypedDict):
     """One message with where it stands and, if it failed or waits to be tried again, why."""
-    error = {"code": row.error_code, "message": row.error_text} if row.error_code else None
+
+    id: int
+    broadcast: str
+    to: str
+    state: MessageState
+    delivery: Delivery | None
+    attempts: int
+    wamid: str | None
+    error: event_documents.MessageError | None
+    variables: Any
+    metadata: dict[str, Any] | None
+    sentAt: Time | None
+    deliveredAt: Time | None
+    readAt: Time | None
+    failedAt: Time | None
+    pricing: dict[str, Any] | None
+    possibleDuplicate: bool
+    nextAttemptAt: Time | None
+
+
+def message(row: models.Message, broadcast_id: str) -> Message:
     return {
         "id": row.id,
         "broadcast": broadcast_id,
@@ -133,60 +298,48 @@ def message(row: Message, broadcast_id: str) -> dict[str, Any]:
         "delivery": row.delivery,
         "attempts": row.attempt,
         "wamid": row.wamid,
-        "error": error,
-        "variables": _stored(row.variables),
-        "metadata": _stored(row.metadata),
-        "sentAt": timestamps.format_time(row.sent_at),
-        "deliveredAt": timestamps.format_time(row.delivered_at),
-        "readAt": timestamps.format_time(row.read_at),
-        "failedAt": timestamps.format_time(row.undelivered_at),
-        "pricing": _stored(row.pricing),
+        "error": {"code": row.error_code, "message": row.error_text} if row.error_code else None,
+        "variables": stored(row.variables),
+        "metadata": stored(row.metadata),
+        "sentAt": format_time(row.sent_at),
+        "deliveredAt": format_time(row.delivered_at),
+        "readAt": format_time(row.read_at),
+        "failedAt": format_time(row.undelivered_at),
+        "pricing": stored(row.pricing),
         "possibleDuplicate": bool(row.resent),
-        "nextAttemptAt": timestamps.format_time(row.next_at) if row.state == "pending" else None,
+        "nextAttemptAt": format_time(row.next_at) if row.state == "pending" else None,
     }
 
 
-def message_rows(rows: Iterable[Message], header: bool) -> str:
-    """Messages as CSV lines. Numbers are written without + so that no spreadsheet sees a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    if header:
-        writer.writerow(CSV_COLUMNS)
-    for row in rows:
-        cells = (
-            row.id, row.recipient.removeprefix("+"), row.state, row.delivery, row.attempt, row.wamid,
-            row.error_code, row.error_text, timestamps.format_time(row.sent_at), row.variables, row.metadata,
-            *_explained(row.error_code),
-        )  # fmt: skip
-        writer.writerow([_harmless(cell) for cell in cells])
-    return text.getvalue()
+# Channels and templates
 
 
-def _explained(code: str | None) -> tuple[str | None, str | None]:
-    if code is None:
-        return None, None
-    known = explanations.explain(code)
-    return known.meaning, known.advice
+class Pause(TypedDict):
+    reason: PauseReason
+    detail: str | None
 
 
-def csv_pages(
-    public_id: str, filters: dict[str, str], after: int = 0, limit: int | None = None
-) -> Iterator[str]:
-    """A broadcast's messages as CSV, in pages by id, so that neither memory nor an open cursor grows
-    with it; raises NotFound."""
-    header = True
-    while limit is None or limit > 0:
-        size = _CSV_PAGE if limit is None else min(limit, _CSV_PAGE)
-        rows = progress.messages_of(public_id, filters, after, size)
-        yield message_rows(rows, header)
-        if len(rows) < _CSV_PAGE:
-            return
-        header, after = False, rows[-1].id
-        limit = None if limit is None else limit - len(rows)
+class Channel(TypedDict):
+    """A number that sends."""
+
+    id: str
+    wabaId: str
+    portfolio: str
+    displayPhoneNumber: str | None
+    verifiedName: str | None
+    status: str | None
+    verified: bool
+    qualityRating: str | None
+    tier: str
+    throughput: str | None
+    coexistence: bool
+    pace: float
+    paused: Pause | None
+    createdAt: Time
+    syncedAt: Time | None
 
 
-def channel(row: Channel) -> dict[str, Any]:
-    tier, pace = channels.tier_of(row), channels.pace_of(row)
+def channel(row: models.Channel) -> Channel:
     return {
         "id": row.phone_number_id,
         "wabaId": row.waba_id,
@@ -194,20 +347,49 @@ def channel(row: Channel) -> dict[str, Any]:
         "displayPhoneNumber": row.display_phone_number,
         "verifiedName": row.verified_name,
         "status": row.status,
-        "verified": is_verified(row),
+        "verified": planning.is_verified(row),
         "qualityRating": row.quality_rating,
-        "tier": tier,
+        "tier": channels.tier_of(row),
         "throughput": row.throughput,
         "coexistence": row.coexistence,
-        "pace": _rounded(pace),
-        "paused": {"reason": row.pause_reason, "detail": row.pause_detail} if row.paused_at else None,
-        "createdAt": timestamps.format_time(row.created_at),
-        "syncedAt": timestamps.format_time(row.synced_at),
+        "pace": _rounded(channels.pace_of(row)),
+        "paused": _pause(row),
+        "createdAt": format_time(row.created_at),
+        "syncedAt": format_time(row.synced_at),
     }
 
 
-def template(row: Template) -> dict[str, Any]:
+def _pause(row: models.Channel) -> Pause | None:
+    return None if row.pause_reason is None else {"reason": row.pause_reason, "detail": row.pause_detail}
+
+
+class TemplateVariable(TypedDict):
+    """Where one value goes: a component and the key there, of a card if there is one."""
+
+    card: NotRequired[int]
+    component: str
+    key: str
+    type: str
+    required: bool
+
+
+class Template(TypedDict):
     """A template with the variables it asks for."""
+
+    name: str
+    language: str
+    status: str
+    category: str | None
+    quality: str | None
+    wabaId: str
+    parameterFormat: Literal["NAMED", "POSITIONAL"]
+    variables: list[TemplateVariable]
+    unsupported: list[str]
+    components: list[dict[str, Any]]
+    syncedAt: Time
+
+
+def template(row: models.Template) -> Template:
     components = strict_json.loads(row.components.encode())
     slots = templates.slots(components, row.parameter_format)
     return {
@@ -218,46 +400,181 @@ def template(row: Template) -> dict[str, Any]:
         "quality": row.quality,
         "wabaId": row.waba_id,
         "parameterFormat": "NAMED" if slots.named else "POSITIONAL",
-        "variables": [_place(place) for place in slots.places],
+        "variables": [_variable(place) for place in slots.places],
         "unsupported": list(slots.unsupported),
         "components": components,
-        "syncedAt": timestamps.format_time(row.synced_at),
+        "syncedAt": format_time(row.synced_at),
     }
 
 
-def _place(place: templates.Place) -> dict[str, Any]:
-    shown = {"component": place.component, "key": place.key, "type": place.kind, "required": place.required}
-    return shown if place.card is None else {"card": place.card, **shown}
+def _variable(place: templates.Place) -> TemplateVariable:
+    told: TemplateVariable = {
+        "component": place.component,
+        "key": place.key,
+        "type": place.kind,
+        "required": place.required,
+    }
+    return told if place.card is None else {"card": place.card, **told}
 
 
-def failure(code: str, text: str | None, count: int) -> dict[str, Any]:
-    """One kind of failure: Meta's meaning, what to do about it, and how many it hit."""
-    known = explanations.explain(code)
-    return {"code": code, "count": count, "meaning": known.meaning, "advice": known.advice, "text": text}
+# People
 
 
-def suppression(row: Suppression) -> dict[str, Any]:
+class Suppression(TypedDict):
+    """A person who gets no marketing."""
+
+    to: str
+    reason: str
+    source: str
+    createdAt: Time
+
+
+def suppression(row: models.Suppression) -> Suppression:
     return {
         "to": row.recipient,
         "reason": row.reason,
         "source": row.source,
-        "createdAt": timestamps.format_time(row.created_at),
+        "createdAt": format_time(row.created_at),
     }
 
 
-def webhook(row: Webhook) -> dict[str, Any]:
+class AddedSuppressions(TypedDict):
+    """How many people are new among the suppressed, and how many were known."""
+
+    added: int
+    known: int
+
+
+class Contact(TypedDict):
+    """A person: what may stand as `userId` in a request."""
+
+    id: str
+    to: str
+    name: str | None
+    createdAt: Time
+
+
+def contact(row: models.Contact) -> Contact:
+    return {
+        "id": contacts.public_id(row.id),
+        "to": row.recipient,
+        "name": row.name,
+        "createdAt": format_time(row.created_at),
+    }
+
+
+class ConversationAssignment(TypedDict):
+    key: ActionKey
+    value: str
+    at: Time
+
+
+class Conversation(TypedDict):
+    """A person on a channel: what may stand as `sessionId` in a request."""
+
+    id: str
+    contact: str
+    to: str
+    channel: str
+    createdAt: Time
+    lastSentAt: Time
+    assignedTo: ConversationAssignment | None
+
+
+def conversation(row: conversations.Listed) -> Conversation:
+    facts = row.facts
+    return {
+        "id": conversations.public_id(facts.id),
+        "contact": contacts.public_id(facts.contact_id),
+        "to": row.recipient,
+        "channel": row.phone_number_id,
+        "createdAt": format_time(facts.created_at),
+        "lastSentAt": format_time(facts.last_sent_at),
+        "assignedTo": _assignment(facts),
+    }
+
+
+def _assignment(facts: models.Conversation) -> ConversationAssignment | None:
+    if facts.assigned_key is None or facts.assigned_to is None or facts.assigned_at is None:
+        return None
+    return {
+        "key": facts.assigned_key,
+        "value": facts.assigned_to,
+        "at": format_time(facts.assigned_at),
+    }
+
+
+class ContactWithConversations(Contact):
+    conversations: list[Conversation]
+
+
+# Events and webhooks
+
+
+class Event(TypedDict):
+    """Something that happened, as webhooks get it."""
+
+    id: int
+    type: AnyEventName
+    timestamp: Time
+    data: dict[str, Any]
+
+
+def event(row: models.Event) -> Event:
+    return {
+        "id": row.id,
+        "type": row.type,
+        "timestamp": format_time(row.created_at),
+        "data": strict_json.loads(row.data.encode()),
+    }
+
+
+class Webhook(TypedDict):
+    """An address that is told of events."""
+
+    id: str
+    url: str
+    types: list[EventName]
+    createdAt: Time
+    disabledAt: Time | None
+    disabledReason: str | None
+
+
+def webhook(row: models.Webhook) -> Webhook:
     return {
         "id": webhooks.public_id(row.id),
         "url": row.url,
         "types": row.types.split(),
-        "createdAt": timestamps.format_time(row.created_at),
-        "disabledAt": timestamps.format_time(row.disabled_at),
+        "createdAt": format_time(row.created_at),
+        "disabledAt": format_time(row.disabled_at),
         "disabledReason": row.disabled_reason,
     }
 
 
-def delivery(row: EventDelivery, type: str) -> dict[str, Any]:
+class WebhookWithSecret(Webhook):
+    """The secret is shown this once."""
+
+    secret: str
+
+
+class ReplayedWebhook(Webhook):
+    replayed: int
+
+
+class WebhookDelivery(TypedDict):
     """One event on its way to one webhook: how often it was tried and what was answered last."""
+
+    id: int
+    event: int
+    type: AnyEventName
+    state: WebhookDeliveryState
+    attempts: int
+    answer: str | None
+    triedAt: Time | None
+    nextAttemptAt: Time | None
+
+
+def delivery(row: models.EventDelivery, type: str) -> WebhookDelivery:
     return {
         "id": row.id,
         "event": row.event_id,
@@ -265,59 +582,31 @@ def delivery(row: EventDelivery, type: str) -> dict[str, Any]:
         "state": row.state,
         "attempts": row.attempts,
         "answer": row.answer,
-        "triedAt": timestamps.format_time(row.tried_at),
-        "nextAttemptAt": timestamps.format_time(row.next_at) if row.state == "pending" else None,
+        "triedAt": format_time(row.tried_at),
+        "nextAttemptAt": format_time(row.next_at) if row.state == "pending" else None,
     }
 
 
-def event(row: Event) -> dict[str, Any]:
-    """An event as webhooks get it."""
+# The caller
+
+
+class Me(TypedDict):
+    """What a token may do."""
+
+    id: str
+    name: str
+    scopes: list[access.Scope]
+    expiresAt: Time | None
+
+
+def me(caller: access.Caller, row: models.Token | None) -> Me:
     return {
-        "id": row.id,
-        "type": row.type,
-        "timestamp": timestamps.format_time(row.created_at),
-        "data": strict_json.loads(row.data.encode()),
+        "id": caller.token_id,
+        "name": caller.name,
+        "scopes": sorted(caller.scopes),
+        "expiresAt": format_time(row.expires_at if row else None),
     }
-
-
-def contact(row: Contact) -> dict[str, Any]:
-    """A person: what may stand as `userId` in a request."""
-    return {
-        "id": contacts.public_id(row.id),
-        "to": row.recipient,
-        "name": row.name,
-        "createdAt": timestamps.format_time(row.created_at),
-    }
-
-
-def conversation(row: conversations.Listed) -> dict[str, Any]:
-    """A person on a channel: what may stand as `sessionId` in a request."""
-    facts = row.facts
-    assigned = {
-        "key": facts.assigned_key,
-        "value": facts.assigned_to,
-        "at": timestamps.format_time(facts.assigned_at),
-    }
-    return {
-        "id": conversations.public_id(facts.id),
-        "contact": contacts.public_id(facts.contact_id),
-        "to": row.recipient,
-        "channel": row.phone_number_id,
-        "createdAt": timestamps.format_time(facts.created_at),
-        "lastSentAt": timestamps.format_time(facts.last_sent_at),
-        "assignedTo": assigned if facts.assigned_to else None,
-    }
-
-
-def _stored(text: str | None) -> Any:
-    return None if text is None else strict_json.loads(text.encode())
 
 
 def _rounded(pace: float) -> float:
     return round(pace, 2)
-
-
-def _harmless(cell: Any) -> Any:
-    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
-        return "'" + cell
-    return "" if cell is None else cell
