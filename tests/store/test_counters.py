@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from broadcaster.store import counters
-from tests.store.test_statuses import PAIRS, Made, store
 from tests.support.samples import NOW
+from tests.support.statuses import PAIRS, Made, store
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -192,7 +192,7 @@ class PreviewButton(TypedDict):
 
 class PreviewOffer(TypedDict):
     text: str | None
-    endsAt: str | None
+    endsAt: int | None
 
 
 class Preview(TypedDict):
