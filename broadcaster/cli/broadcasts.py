@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -101,7 +102,8 @@ def list_broadcasts(here: Installation, status: BroadcastStatus | None, limit: i
     Example: broadcaster list --status paused
     """
     found = [answers.broadcast(p) for p in progress.page(status, None, limit, epoch_ms())]
-    rows = found if as_json else [row | row["stats"] | {"template": row["template"]["name"]} for row in found]
+    table = [{**row, **row["stats"], "template": row["template"]["name"]} for row in found]
+    rows: Sequence[Mapping[str, object]] = found if as_json else table
     columns = (
         "id",
         "title",

@@ -21,7 +21,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.domain import strict_json, timestamps
 from broadcaster.errors import BroadcasterError
-from broadcaster.store import database, webhooks
+from broadcaster.store import database, events, webhooks
 from broadcaster.store.models import Event, Webhook
 from broadcaster.store.webhooks import Due
 from broadcaster.vault import Vault
@@ -115,9 +115,10 @@ class WebhookDelivery:
 
 def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:
     """Send one event; returns the HTTP status. Raises Refused, requests' errors."""
+    event_id = events.public_id(event.id)
     body = strict_json.dumps(
         {
-            "id": f"evt_{event.id}",
+            "id": event_id,
             "type": event.type,
             "timestamp": timestamps.format_time(event.created_at),
             "data": strict_json.loads(event.data.encode()),
@@ -127,10 +128,10 @@ def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: 
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "broadcaster",
-        "webhook-id": f"evt_{event.id}",
+        "webhook-id": event_id,
         "webhook-timestamp": str(now // 1000),
         "webhook-signature": " ".join(
-            Signer(secret).sign(f"evt_{event.id}", moment, body) for secret in _secrets(webhook, vault, now)
+            Signer(secret).sign(event_id, moment, body) for secret in _secrets(webhook, vault, now)
         ),
     }
     return _post_pinned(webhook.url, body.encode(), headers, settings.event_targets)

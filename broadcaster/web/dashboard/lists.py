@@ -142,7 +142,10 @@ class Events(Page):
             "events.html",
             session,
             rows=[answers.event(row) for row in found[:_PAGE]],
-            deliveries=webhooks.standing([row.id for row in found[:_PAGE]]),
+            deliveries={
+                events.public_id(event_id): found_of
+                for event_id, found_of in webhooks.standing([row.id for row in found[:_PAGE]]).items()
+            },
             following=found[_PAGE - 1].id if len(found) > _PAGE else None,
         )
 

@@ -5,7 +5,7 @@ Each type stands above what builds it.
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, Literal, NotRequired, TypeVar, cast
+from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -23,7 +23,7 @@ from broadcaster.domain.words import (
 from broadcaster.services import access, planning, progress
 from broadcaster.services.progress import Progress
 from broadcaster.settlement import event_documents
-from broadcaster.store import channels, contacts, conversations, models, webhooks
+from broadcaster.store import channels, contacts, conversations, counters, events, models, webhooks
 from broadcaster.web.answers import Time, stored
 from broadcaster.web.own.words import AnyEventName, EventName, Priority
 from broadcaster.web.refusals import FieldFault, shown
@@ -106,11 +106,11 @@ class Broadcast(TypedDict):
     startedAt: Time | None
     finishedAt: Time | None
     late: bool
-    stats: event_documents.Stats
+    stats: counters.Stats
     inFlight: int
     unknown: int
     duplicates: int
-    delivery: event_documents.DeliveryFigures
+    delivery: counters.DeliveryFigures
     pace: float
     estimatedFinishAt: Time | None
     quota: Quota
@@ -133,11 +133,11 @@ def broadcast(tracked: Progress) -> Broadcast:
         "startedAt": format_time(facts.started_at),
         "finishedAt": format_time(facts.finished_at),
         "late": tracked.late,
-        "stats": event_documents.stats(tracked.counts),
+        "stats": counters.stats(tracked.counts),
         "inFlight": states["sending"],
         "unknown": states["unknown"],
         "duplicates": facts.duplicates,
-        "delivery": event_documents.delivery_figures(tracked.counts),
+        "delivery": counters.delivery_figures(tracked.counts),
         "pace": _rounded(tracked.pace),
         "estimatedFinishAt": format_time(tracked.estimated_finish_at),
         "quota": quota(tracked.quota),
@@ -179,33 +179,6 @@ class RetriedBroadcast(Broadcast):
     retried: int
 
 
-class PreviewHeader(TypedDict):
-    format: str
-    text: str | None
-
-
-class PreviewButton(TypedDict):
-    type: str
-    text: str | None
-    value: str | None
-
-
-class PreviewOffer(TypedDict):
-    text: str | None
-    endsAt: int | None
-
-
-class Preview(TypedDict):
-    """A message as its reader will see it."""
-
-    header: PreviewHeader | None
-    body: str
-    footer: str | None
-    buttons: list[PreviewButton]
-    cards: "list[Preview]"
-    offer: NotRequired[PreviewOffer]
-
-
 class Plan(TypedDict):
     """What would happen; `notes` is what Meta may mind, `preview` the first message."""
 
@@ -222,7 +195,7 @@ class Plan(TypedDict):
     startAt: Time
     estimatedFinishAt: Time
     notes: list[FieldFault]
-    preview: Preview | None
+    preview: templates.Preview | None
 
 
 def plan(accepted: planning.Plan, now: int) -> Plan:
@@ -245,7 +218,7 @@ def plan(accepted: planning.Plan, now: int) -> Plan:
         "startAt": format_time(start),
         "estimatedFinishAt": format_time(start + int(valid / pace * 1000)),
         "notes": shown(accepted.notes),
-        "preview": cast(Preview | None, accepted.preview),
+        "preview": accepted.preview,
     }
 
 
@@ -514,7 +487,7 @@ class ContactWithConversations(Contact):
 class Event(TypedDict):
     """Something that happened, as webhooks get it."""
 
-    id: int
+    id: str
     type: AnyEventName
     timestamp: Time
     data: dict[str, Any]
@@ -522,7 +495,7 @@ class Event(TypedDict):
 
 def event(row: models.Event) -> Event:
     return {
-        "id": row.id,
+        "id": events.public_id(row.id),
         "type": row.type,
         "timestamp": format_time(row.created_at),
         "data": strict_json.loads(row.data.encode()),
@@ -565,7 +538,7 @@ class WebhookDelivery(TypedDict):
     """One event on its way to one webhook: how often it was tried and what was answered last."""
 
     id: int
-    event: int
+    event: str
     type: AnyEventName
     state: WebhookDeliveryState
     attempts: int
@@ -577,7 +550,7 @@ class WebhookDelivery(TypedDict):
 def delivery(row: models.EventDelivery, type: str) -> WebhookDelivery:
     return {
         "id": row.id,
-        "event": row.event_id,
+        "event": events.public_id(row.event_id),
         "type": type,
         "state": row.state,
         "attempts": row.attempts,

@@ -261,7 +261,7 @@ def rotate_webhook_secret(call: Call, webhook_id: str) -> answers.WebhookWithSec
 
 
 @own.post("/v1/webhooks/{webhook_id}/replay", "webhooks:manage", status=202)
-def replay_webhook(call: Call, webhook_id: str, query: queries.After) -> answers.ReplayedWebhook:
+def replay_webhook(call: Call, webhook_id: str, query: queries.AfterEvent) -> answers.ReplayedWebhook:
     """Deliver once more what happened after an event"""
     count = webhook_targets.replay(webhook_id, query.after, call.now)
     return {**answers.webhook(webhook_targets.get(webhook_id)), "replayed": count}

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from broadcaster.domain import phone
 from broadcaster.domain.words import BroadcastStatus, Delivery, MessageState
 from broadcaster.settlement import event_documents
+from broadcaster.store import events
 from broadcaster.web.own.words import EventName
 from broadcaster.web.queries import LARGEST_ID, Query, Whole
 
@@ -39,6 +40,18 @@ class After(Query):
     """Whatever is read in pages, oldest first."""
 
     after: Annotated[int, Whole(0, LARGEST_ID), Field(description="The cursor of the page before.")] = 0
+
+
+class AfterEvent(Query):
+    """What follows an event, by its id or the cursor of the page before."""
+
+    after: Annotated[
+        int,
+        Whole(0, LARGEST_ID),
+        BeforeValidator(lambda text: text.removeprefix(events.PREFIX)),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": f"^({events.PREFIX})?[0-9]+$"}),
+        Field(description="An event's id, or the cursor of the page before."),
+    ] = 0
 
 
 class Listing(After):
@@ -88,8 +101,9 @@ class SuppressionListing(Query):
     limit: Annotated[int, Whole(1, MOST_ROWS)] = 100
 
 
-class EventListing(Listing):
+class EventListing(AfterEvent):
     type: Annotated[EventName, AfterValidator(_known)] | None = None
+    limit: Annotated[int, Whole(1, MOST_ROWS)] = 100
 
 
 class DeliveryListing(Query):
