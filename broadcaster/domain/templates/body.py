@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from broadcaster.domain.templates.filling import Filling
 from broadcaster.domain.templates.part import Definition, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Preview
+from broadcaster.domain.templates.shapes import Component, Defined, PartOfPreview
 from broadcaster.domain.templates.texts import Text, fill_text, read_text, rendered
 
 LIMIT, ALONE_LIMIT, CARD_LIMIT, OFFER_LIMIT = 1024, 32_768, 160, 600
@@ -36,7 +36,7 @@ class Body(Part):
         return [{"type": "body", "parameters": filling.body}] if filling.body else []
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         return {"body": rendered(defined.get("text"), sent.parameters(cls.kind))}
 
 

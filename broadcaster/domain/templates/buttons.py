@@ -13,8 +13,8 @@ from broadcaster.domain.templates.shapes import (
     Component,
     Defined,
     Parameter,
-    Preview,
-    SeenButton,
+    PartOfPreview,
+    PreviewButton,
     kind_of,
 )
 from broadcaster.domain.templates.texts import PLACEHOLDER, shown
@@ -122,7 +122,7 @@ class Buttons(Part):
         return filled
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         rows = enumerate(defined.get("buttons") or [])
         return {"buttons": [_seen(button, sent.button(i)) for i, button in rows]}
 
@@ -213,7 +213,7 @@ def _check_code(code: str, filling: Filling) -> None:
         filling.fault("BODY: a one-time code must not contain an address or emoji")
 
 
-def _seen(defined: Defined, parameter: Parameter) -> SeenButton:
+def _seen(defined: Defined, parameter: Parameter) -> PreviewButton:
     value = parameter.get("text") or parameter.get("payload") or parameter.get("coupon_code")
     if "url" in defined and parameter.get("type") == "text":
         value = PLACEHOLDER.sub(lambda _: parameter["text"], str(defined["url"]))

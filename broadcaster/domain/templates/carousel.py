@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from broadcaster.domain.templates.filling import Filling, counted
 from broadcaster.domain.templates.part import Definition, Parse, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Preview, Variables
+from broadcaster.domain.templates.shapes import Component, Defined, PartOfPreview, Variables
 from broadcaster.errors import Faults
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Carousel(Part):
         return [{"type": "carousel", "cards": [{"card_index": i, "components": made} for i, made in cards]}]
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         pairs = zip(defined.get("cards") or [], sent.cards(), strict=False)
         cards = [show_card(card.get("components") or [], made["components"]) for card, made in pairs]
         return {"cards": cards}

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from broadcaster.domain.templates.filling import Filling
 from broadcaster.domain.templates.part import Definition, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Preview
+from broadcaster.domain.templates.shapes import Component, Defined, PartOfPreview
 from broadcaster.domain.templates.texts import rendered
 
 
@@ -30,5 +30,5 @@ class Footer(Part):
         return []
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         return {"footer": rendered(defined.get("text"), sent.parameters(cls.kind))}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from broadcaster.domain.templates.filling import Filling, listed, only_value
 from broadcaster.domain.templates.part import Definition, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Parameter, Preview
+from broadcaster.domain.templates.shapes import Component, Defined, Parameter, PartOfPreview
 from broadcaster.domain.templates.texts import Text, fill_text, read_text, rendered
 
 MEDIA = ("IMAGE", "VIDEO", "DOCUMENT")
@@ -58,7 +58,7 @@ class Header(Part):
         return fill_text(self.kind, self.text, given, TEXT_LIMIT, filling)
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         format, parameters = _format(defined), sent.parameters(cls.kind)
         if format == "TEXT":
             return {"header": {"format": format, "text": rendered(defined.get("text"), parameters)}}

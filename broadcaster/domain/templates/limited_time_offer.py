@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from broadcaster.domain.templates.filling import Filling, only_value
 from broadcaster.domain.templates.part import Definition, Part, Place, Sent, Show
-from broadcaster.domain.templates.shapes import Component, Defined, Parameter, Preview
+from broadcaster.domain.templates.shapes import Component, Defined, Parameter, PartOfPreview
 
 _END = "expiration_time_ms"
 _FIRST_MILLISECOND = 1_000_000_000_000
@@ -42,7 +42,7 @@ class LimitedTimeOffer(Part):
         return [{"type": "limited_time_offer", "parameters": [parameter]}]
 
     @classmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         parameters = sent.parameters(cls.kind)
         ends_at = parameters[0]["limited_time_offer"][_END] if parameters else None
         text = (defined.get("limited_time_offer") or {}).get("text")

@@ -15,6 +15,7 @@ from broadcaster.domain.templates.shapes import (
     Component,
     Defined,
     Parameter,
+    PartOfPreview,
     Preview,
     Variables,
     kind_of,
@@ -123,7 +124,7 @@ class Part(ABC):
 
     @classmethod
     @abstractmethod
-    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> Preview:
+    def show(cls, defined: Defined, sent: Sent, show_card: Show) -> PartOfPreview:
         """What a person will see of it."""
 
     @property

@@ -30,35 +30,48 @@ class Component(TypedDict):
     cards: NotRequired[list[Card]]
 
 
-class SeenHeader(TypedDict):
+class PreviewHeader(TypedDict):
     """A header as its reader sees it: its text, or the address, id or name of its file or place."""
 
     format: str
     text: str | None
 
 
-class SeenButton(TypedDict):
+class PreviewButton(TypedDict):
+    """A button as its reader sees it; `value` is its address, number, code or payload."""
+
     type: str
     text: str | None
     value: str | None
 
 
-class SeenOffer(TypedDict):
+class PreviewOffer(TypedDict):
     """A limited-time offer as its reader sees it; `endsAt` in epoch milliseconds."""
 
     text: str | None
     endsAt: int | None
 
 
-class Preview(TypedDict, total=False):
-    """What a person will see of one message; a component fills the fields that are its own."""
+class Preview(TypedDict):
+    """A message as its reader will see it."""
 
-    header: SeenHeader | None
+    header: PreviewHeader | None
     body: str
     footer: str | None
-    buttons: list[SeenButton]
+    buttons: list[PreviewButton]
     cards: "list[Preview]"
-    offer: SeenOffer
+    offer: NotRequired[PreviewOffer]
+
+
+class PartOfPreview(TypedDict, total=False):
+    """The fields of a preview that one component fills."""
+
+    header: PreviewHeader | None
+    body: str
+    footer: str | None
+    buttons: list[PreviewButton]
+    cards: list[Preview]
+    offer: PreviewOffer
 
 
 def kind_of(component: Mapping[str, Any]) -> str:
