@@ -1,6 +1,7 @@
 """An operation is declared once: what a declaration must say, and that answers are held against it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import falcon
@@ -11,6 +12,7 @@ from typing_extensions import TypedDict
 from broadcaster.services import access
 from broadcaster.web import openapi, operations
 from broadcaster.web.bodies import Body, Envelope, Shape
+from broadcaster.web.dialects import DIALECTS
 from broadcaster.web.operations import Api, Call, Reply, Text
 from broadcaster.web.own.operations import own
 from broadcaster.web.own.refusals import PROBLEM_TYPE, Problem, refuse
@@ -202,3 +204,11 @@ def test_every_api_is_in_the_document_under_its_title() -> None:
     assert [tag["name"] for tag in openapi.document(APIS)["tags"]] == [
         "broadcaster", "Mindo", "Keebai", "MonoChat", "service",
     ]  # fmt: skip
+
+
+def test_every_folder_of_operations_is_in_the_list_and_they_are_alike() -> None:
+    folders = {path.parent for path in Path(operations.__file__).parent.glob("*/operations.py")}
+    assert {folder.name for folder in folders} == {"own", *(api.name for api in DIALECTS)}
+    alike = {"__init__.py", "refusals.py", "bodies.py", "answers.py", "operations.py"}
+    for folder in folders:
+        assert alike <= {path.name for path in folder.glob("*.py")}, folder

@@ -48,6 +48,7 @@ def test_no_vendor_word_outside_its_dialect(path: Path) -> None:
 
 
 def test_each_word_is_indeed_its_dialects() -> None:
+    assert set(WORDS) == {api.name for api in dialects.DIALECTS}
     for vendor, words in WORDS.items():
         text = "".join(path.read_text() for path in files_of(vendor))
         assert [word for word in words if word.lower() not in text.lower()] == []
