@@ -18,7 +18,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
 from broadcaster.sandbox import testbed
 from broadcaster.services import progress
-from broadcaster.store import broadcasts, channels, database
+from broadcaster.store import broadcasts, channels, counters, database
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Channel
 
@@ -225,7 +225,7 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
     )
 
 
-def counters(folder: Path) -> None:
+def count_among_a_million(folder: Path) -> None:
     """(d) Counters of a 5,000-message broadcast among a million messages."""
     settings = config.load({"BROADCASTER_DATA_DIR": str(folder / "counters")}, folder / "none")
     opened = database.open(settings.database)
@@ -243,7 +243,7 @@ def counters(folder: Path) -> None:
     times, bare = [], []
     for _ in range(50):
         begun = time.perf_counter()
-        seen = progress.of(last, settings, epoch_ms())
+        seen = progress.of(last, epoch_ms())
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         counters.of_broadcasts([seen.facts.id])
@@ -301,7 +301,7 @@ def main() -> None:
         if not only or "receipts" in only:
             receipts(folder)
         if not only or "counters" in only:
-            counters(folder)
+            count_among_a_million(folder)
         if not only or "memory" in only:
             few, many = memory(folder, 1000), memory(folder, 100_000)
             name = "worker's peak memory, 1,000 and 100,000 waiting"
