@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+UNDELIVERED = "UNDELIVERED"
+"""The code of what a receipt called failed without giving one."""
 RANKS = {None: 0, "sent": 1, "failed": 2, "delivered": 3, "read": 4}
 
 
@@ -89,7 +91,7 @@ def _failed(message: Standing, receipt: Receipt, attempt: int) -> Standing:
         delivery="failed",
         wamid=message.wamid or receipt.wamid,
         undelivered_at=receipt.at,
-        error_code=receipt.code,
+        error_code=receipt.code or UNDELIVERED,
         error_text=receipt.text,
     )
 

@@ -73,7 +73,7 @@ class SendConnection:
             async with self._session.post(
                 url, data=tracked, headers=headers, allow_redirects=False
             ) as answer:
-                return Sending(verdicts.judge(answer.status, await answer.read()), True)
+                return Sending(verdicts.judge(answer.status, await answer.read()), tracked.has_left)
         except Exception as error:
             if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
                 logger.exception("a send failed in an unforeseen way")

@@ -222,7 +222,7 @@ def tell_messages(what: Happening, message_ids: Sequence[int], now: int) -> None
         return
     rows = messages.rows(message_ids)
     names = {row.id: row.public_id for row in broadcasts.rows({row.broadcast_id for row in rows})}
-    tell(kind, [_message(row, names[row.broadcast_id]) for row in rows], now)
+    tell(kind, [_message(row, names[row.broadcast_id], kind) for row in rows], now)
 
 
 def tell_assigned(rows: Sequence[Assigned], now: int) -> None:
@@ -250,9 +250,9 @@ def _broadcast(
     }
 
 
-def _message(row: Message, broadcast: str) -> MessageDocument:
+def _message(row: Message, broadcast: str, kind: EventType[MessageDocument]) -> MessageDocument:
     error: MessageError | None = None
-    if row.error_code:
+    if kind is MESSAGE_FAILED and row.error_code:
         error = {"code": row.error_code, "message": row.error_text}
     return {
         "message": row.id,

@@ -87,5 +87,5 @@ def hold(reason: PauseReason, row: Channel, broadcast_id: int, detail: str, now:
 def pause_all(detail: str, now: int) -> int:
     """Hold all that has not ended, and make unknown what was on its way; returns how many broadcasts."""
     for row in channels.all_channels():
-        messages.lose_abandoned(row.id, now)
+        finish({lost.broadcast_id for lost in messages.lose_abandoned(row.id, now)}, now)
     return sum(pause(broadcast_id, "paused", detail, now) for broadcast_id in broadcasts.going())

@@ -7,7 +7,7 @@ transaction makes all of it one change.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from broadcaster import log
@@ -15,7 +15,7 @@ from broadcaster.domain import verdicts
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, Sent, decide
 from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
-from broadcaster.domain.words import PauseReason
+from broadcaster.domain.words import Delivery, PauseReason
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
 from broadcaster.settlement.event_documents import Happening
 from broadcaster.store import (
@@ -73,15 +73,18 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
     if log.is_detailed():
         _log_answers(answers)
     _note_reached(answers, moves)
-    ended = follow([_answered(*pair, moved) for pair in zip(answers, moves, strict=True)], now)
     contacts.note_wa_ids(_other_names(answers))
     early = callbacks.take_early([move.wamid for move in moves if isinstance(move, Sent)])
-    return ended + receive(early, now).ended
+    answered = [_answered(*pair, moved) for pair in zip(answers, moves, strict=True)]
+    # What came before its answer is followed with it, so that a broadcast's end tells of it, too.
+    return follow([*answered, *_settle_receipts(early, True, now).settled], now)
 
 
-def _answered(answer: Answer, move: Move, moved: set[int]) -> Settled:
+def _answered(answer: Answer, move: Move, moved: dict[int, Delivery | None]) -> Settled:
     claimed, verdict = answer.message, answer.verdict
     is_moved = claimed.id in moved
+    # A receipt that was faster has been told already.
+    has_failed = is_moved and isinstance(move, Failed) and moved[claimed.id] != "failed"
     return Settled(
         claimed.id,
         claimed.broadcast_id,
@@ -90,7 +93,7 @@ def _answered(answer: Answer, move: Move, moved: set[int]) -> Settled:
         answer.at,
         "answer",
         has_left=is_moved and isinstance(move, Sent),
-        news="failed" if is_moved and isinstance(move, Failed) else None,
+        news="failed" if has_failed else None,
         code=verdict.code,
         text=verdict.text,
         holds=verdict.reason,
@@ -131,31 +134,35 @@ def receive(receipts: Sequence[Receipt], now: int, heed_failures: bool = True) -
 
     Without `heed_failures` a failure changes its message alone: nobody opts out and nothing is held.
     """
+    changed, settled = _settle_receipts(receipts, heed_failures, now)
+    return Received(changed, follow(settled, now))
+
+
+class _SettledReceipts(NamedTuple):
+    """How many messages changed, and what became of each that receipts are about."""
+
+    changed: int
+    settled: list[Settled]
+
+
+def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int) -> _SettledReceipts:
     if not receipts:
-        return Received(0, [])
+        return _SettledReceipts(0, [])
     moved = messages.receive(callbacks.match(receipts, now), now)
     if log.is_detailed():
         _log_receipts(moved)
     senders = broadcasts.channels_of({row.broadcast_id for row in moved})
-    settled = [_received(row, senders[row.broadcast_id], heed_failures, now) for row in moved]
-    return Received(sum(row.is_changed for row in moved), follow(settled, now))
+    settled = [one for row in moved for one in _received(row, senders[row.broadcast_id], heed_failures, now)]
+    return _SettledReceipts(sum(row.is_changed for row in moved), settled)
 
 
-def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Settled:
-    failure = row.failure if heed_failures else None
-    return Settled(
-        row.id,
-        row.broadcast_id,
-        channel_id,
-        row.recipient,
-        now,
-        "receipt",
-        has_left=row.has_left,
-        news=row.delivery,
-        code=failure.code if failure else None,
-        text=failure.text if failure else None,
-        holds=_reason_to_hold(failure, now) if failure else None,
-    )
+def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Iterator[Settled]:
+    """What became of the message, and what each failure of it tells."""
+    about = (row.id, row.broadcast_id, channel_id, row.recipient, now)
+    yield Settled(*about, "receipt", row.has_left, row.delivery)
+    for failure in row.failures if heed_failures else ():
+        holds = _reason_to_hold(failure, now)
+        yield Settled(*about, "receipt", code=failure.code, text=failure.text, holds=holds)
 
 
 def _reason_to_hold(failure: Receipt, now: int) -> PauseReason | None:

@@ -13,7 +13,7 @@ from peewee import Value, fn
 
 from broadcaster.domain import strict_json
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
-from broadcaster.domain.receipts import Receipt, Standing, settle
+from broadcaster.domain.receipts import UNDELIVERED, Receipt, Standing, settle
 from broadcaster.domain.words import Delivery, MessageStanding
 from broadcaster.store import database, statuses
 from broadcaster.store.allowance import DAY
@@ -22,8 +22,7 @@ from broadcaster.store.models import Broadcast, Channel, Message, Reached
 
 MAYBE = "OUTCOME_UNKNOWN"
 """The code of what was given up without knowing whether it was delivered."""
-UNDELIVERED = "UNDELIVERED"
-"""The code of what a receipt called failed without giving one."""
+
 _NEVER = 2**62
 
 
@@ -31,7 +30,8 @@ class Moved(NamedTuple):
     """What became of a message.
 
     `is_changed` is False where a receipt said nothing new; `has_left` if this is the first that says it was
-    handed over; `delivery` is what is new about it, None if nothing; `failure` is the receipt that told one.
+    handed over; `delivery` is what is new about it, None if nothing; `failures` are the receipts that told
+    one.
     """
 
     id: int
@@ -40,7 +40,7 @@ class Moved(NamedTuple):
     is_changed: bool = True
     has_left: bool = False
     delivery: Delivery | None = None
-    failure: Receipt | None = None
+    failures: tuple[Receipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,9 @@ def withdraw(people: Sequence[str], code: str, text: str, now: int) -> int:
     return database.change(query.where(theirs & (Message.state == "pending")))
 
 
-def apply(moves: Sequence[Move]) -> set[int]:
-    """Carry out these moves, each guarded by state and attempt; returns the messages that moved.
+def apply(moves: Sequence[Move]) -> dict[int, Delivery | None]:
+    """Carry out these moves, each guarded by state and attempt; returns the messages that moved, and what
+    receipts had said of each.
 
     Under the write lock, which the caller's transaction holds.
     """
@@ -182,18 +183,18 @@ def apply(moves: Sequence[Move]) -> set[int]:
     return may_move
 
 
-def _may_move(moves: Sequence[Move]) -> set[int]:
+def _may_move(moves: Sequence[Move]) -> dict[int, Delivery | None]:
     """Which of these find their message in a state and attempt that they may move."""
-    query = Message.select(Message.id, Message.attempt, Message.state).where(
+    query = Message.select(Message.id, Message.attempt, Message.state, Message.delivery).where(
         Message.id.in_([one.id for one in moves]) & Message.state.in_(("sending", "unknown"))
     )
-    found = {(row_id, attempt): state for row_id, attempt, state in database.tuples(query)}
-    late = (Sent, Failed)
-    return {
-        one.id
-        for one in moves
-        if (state := found.get((one.id, one.attempt))) and (state == "sending" or isinstance(one, late))
-    }
+    found = {(row_id, attempt): rest for row_id, attempt, *rest in database.tuples(query)}
+    moved: dict[int, Delivery | None] = {}
+    for one in moves:
+        state, delivery = found.get((one.id, one.attempt), (None, None))
+        if state == "sending" or (state == "unknown" and isinstance(one, Sent | Failed)):
+            moved[one.id] = delivery
+    return moved
 
 
 def settle_sent(rows: Sequence[Sent]) -> int:
@@ -242,7 +243,8 @@ def settle_lost(rows: Sequence[Lost]) -> int:
     return database.change_rows(
         "UPDATE message SET settled_at = v.settled_at,"
         " state = CASE WHEN message.delivery = 'failed' THEN 'failed' ELSE 'unknown' END,"
-        " error_code = CASE WHEN message.delivery = 'failed' THEN message.error_code ELSE v.code END,"
+        " error_code = CASE WHEN message.delivery = 'failed' THEN COALESCE(message.error_code, 'UNDELIVERED')"
+        " ELSE v.code END,"
         " error_text = CASE WHEN message.delivery = 'failed' THEN message.error_text ELSE v.text END FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt AND message.state = 'sending'",
         Lost._fields,
@@ -380,8 +382,8 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
                 row.recipient,
                 is_changed=after != before,
                 has_left=after.state == "sent" != before.state,
-                delivery=cast(Delivery, after.delivery) if after.delivery != before.delivery else None,
-                failure=next((receipt for receipt, _ in news if receipt.status == "failed"), None),
+                delivery=_news(before, after),
+                failures=tuple(receipt for receipt, _ in news if receipt.status == "failed"),
             )
         )
     names = ("settled_at", "pricing", *_RECEIVED)
@@ -392,6 +394,13 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
         changed,
     )
     return moved
+
+
+def _news(before: Standing, after: Standing) -> Delivery | None:
+    """What receipts say that nobody was told; that a message failed is told once."""
+    if after.delivery == before.delivery or (after.delivery == "failed" and before.state == "failed"):
+        return None
+    return cast(Delivery, after.delivery)
 
 
 def rows(ids: Sequence[int]) -> list[Message]:

@@ -23,7 +23,7 @@ from broadcaster.domain.pacing import Window
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.domain.verdicts import Reaction, Verdict
 from broadcaster.meta import sending
-from broadcaster.meta.sending import SendConnection
+from broadcaster.meta.sending import SendConnection, Sending
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import leases
 from broadcaster.vault import Vault
@@ -255,12 +255,16 @@ class ChannelSender:
 
     async def _send(self, claimed: Claimed) -> None:
         """Send one message and have its answer recorded."""
-        body = sending.compose(claimed, self._shared.installation_key)
-        done = await self._shared.connection.send(self._url, self._headers, body, self._note_leaving)
-        if not done.has_left:
-            self._window.give_back()
-        self._react(done.verdict)
-        self._record(claimed, done.verdict)
+        # Whatever happens, the message must be recorded: the sender ends when all it claimed is settled.
+        done = Sending(verdicts.UNREADABLE, True)
+        try:
+            body = sending.compose(claimed, self._shared.installation_key)
+            done = await self._shared.connection.send(self._url, self._headers, body, self._note_leaving)
+            if not done.has_left:
+                self._window.give_back()
+            self._react(done.verdict)
+        finally:
+            self._record(claimed, done.verdict)
 
     def _note_leaving(self) -> None:
         self._window.left(time.monotonic())

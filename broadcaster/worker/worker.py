@@ -23,6 +23,7 @@ from broadcaster.store import allowance, broadcasts, installation, leases
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.worker import channel_jobs
+from broadcaster.worker.channel_jobs import Taken
 from broadcaster.worker.channel_sender import ChannelSender, Shared, sleep_until
 from broadcaster.worker.presence import Presence
 from broadcaster.worker.recorder import Recorder
@@ -85,8 +86,10 @@ class Worker:
 
     def begin_stop(self) -> None:
         """No new claims from here on; stop() waits for the rest."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        with suppress(RuntimeError):
+            # The loop has closed: there is nothing to stop.
+            if self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     def wake(self, channel_id: int) -> None:
         """Something of this channel is due. From any thread; harmless when there is nothing."""
@@ -173,6 +176,14 @@ class Worker:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def _make_sender(self, channel_id: int, taken: Taken) -> ChannelSender:
+        try:
+            return ChannelSender(channel_id, taken, self._shared)
+        except Exception:
+            # A token that cannot be unlocked here may be another worker's to use.
+            await self._write(leases.release, channel_id, self._presence.id)
+            raise
+
     async def _serve(self, channel_id: int) -> None:
         """Send for a channel until nothing of it is due, or another worker holds it."""
         sender: ChannelSender | None = None
@@ -181,7 +192,7 @@ class Worker:
                 channel_jobs.take_over, channel_id, self._presence.id, self._settings.data_dir
             )
             if taken:
-                sender = self._senders[channel_id] = ChannelSender(channel_id, taken, self._shared)
+                sender = self._senders[channel_id] = await self._make_sender(channel_id, taken)
                 await sender.run()
         except Exception:
             logger.exception("sending for a channel failed, the sweep will try again", channel=channel_id)

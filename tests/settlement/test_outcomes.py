@@ -189,3 +189,54 @@ def test_a_channel_paused_by_meta_tells_of_each_broadcast_under_way(channel_row:
         (rows[0].public_id, "paused"),
         (rows[1].public_id, "channel"),
     ]
+
+
+def test_a_failure_is_told_once_whoever_says_it_first(channel_row: Any, told: Any) -> None:
+    accepted(channel_row, 2)
+    first, second = claim(channel_row)
+    settle(answer(channel_row, first, LOST))
+    with database.transaction():
+        outcomes.close_unknown(10, 100, NOW + 200)
+    receive(first, "failed", "131026")
+    receive(second, "failed", "131026")
+    settle(answer(channel_row, second, Verdict(Reaction.FAIL, "131026", "no")))
+    assert [one["message"] for one in told("message.failed")] == [first.id, second.id]
+
+
+def test_every_failure_in_a_batch_is_heeded(channel_row: Any, told: Any) -> None:
+    accepted(channel_row, 1)
+    [first] = claim(channel_row)
+    settle(answer(channel_row, first, sent(1)))
+    tag = f"{installation.key()}.{first.id}.1"
+    both = [Receipt("wamid.1", "failed", NOW, tag, code, "text") for code in ("131049", "131050")]
+    with database.transaction():
+        outcomes.receive(both, NOW + 60)
+    assert Suppression.get().recipient == first.recipient
+
+
+def test_the_end_tells_of_a_receipt_that_outran_its_answer(channel_row: Any, told: Any) -> None:
+    accepted(channel_row, 1)
+    [first] = claim(channel_row)
+    with database.transaction():
+        outcomes.receive([Receipt("wamid.1", "delivered", NOW)], NOW + 1)
+    settle(answer(channel_row, first, sent(1)))
+    [finished] = told("broadcast.finished")
+    assert finished["delivery"]["delivered"] == 1
+    assert [row.type for row in Event.select().order_by(Event.id)][-1] == "broadcast.finished"
+
+
+def test_a_failure_without_a_code_can_be_stored_whatever_comes_next(channel_row: Any, told: Any) -> None:
+    accepted(channel_row, 1)
+    [first] = claim(channel_row)
+    receive(first, "failed", None)
+    settle(answer(channel_row, first, LOST))
+    assert (Message.get().state, Message.get().error_code) == ("failed", "UNDELIVERED")
+
+
+def test_holding_everything_finishes_what_is_at_its_end(channel_row: Any, told: Any) -> None:
+    accepted(channel_row, 1)
+    [first] = claim(channel_row)
+    receive(first, "failed", "131026")
+    with database.transaction():
+        lifecycle.pause_all("restored", NOW + 70)
+    assert Broadcast.get().finished_at == NOW + 70

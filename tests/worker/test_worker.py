@@ -13,13 +13,14 @@ from broadcaster import config
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import verdicts
 from broadcaster.domain.pacing import Window
+from broadcaster.meta import sending as meta_sending
 from broadcaster.sandbox import testbed
 from broadcaster.services import steering
 from broadcaster.settlement import outcomes
 from broadcaster.store import broadcasts, claims, database
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.messages import Draft
-from broadcaster.store.models import Broadcast, Channel, Message
+from broadcaster.store.models import Broadcast, Channel, Lease, Message
 from broadcaster.store.writer import Writer
 from broadcaster.vault import open_vault
 from broadcaster.worker import channel_jobs, recorder, worker
@@ -152,3 +153,28 @@ def test_jobs_are_functions_of_modules(job: Any) -> None:
 def test_the_writer_refuses_a_bound_method() -> None:
     with pytest.raises(TypeError, match="not the method"):
         Writer().submit(Windows("ours").window_for)
+
+
+def test_a_sender_that_cannot_be_made_leaves_no_lease(
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Channel.update(access_token="locked with another key").execute()
+    accept(channel_row, 3)
+    sending.start()
+    wait_until(lambda: Lease.select().where(Lease.expires_at == 0).exists())
+    assert sending.stop(20)
+    assert not Lease.select().where(Lease.expires_at > 0).exists()
+    assert states() == {"pending": 3}
+
+
+def test_a_message_that_cannot_be_composed_is_recorded_all_the_same(
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(*_: Any) -> bytes:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(meta_sending, "compose", spoil)
+    accept(channel_row, 3)
+    sending.start()
+    wait_until(lambda: states() == {"unknown": 3})
+    assert sending.stop(20)
