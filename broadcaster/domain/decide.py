@@ -56,7 +56,10 @@ Move = Sent | Failed | PutBack | Lost
 
 
 class Claimed(NamedTuple):
-    """A message in our hands: enough to send it and to settle it. `claimed_at` is epoch milliseconds."""
+    """A message in our hands: enough to send it and to settle it. `claimed_at` is epoch milliseconds.
+
+    `person` tells people apart: the contact's id, or a number below 0 where nobody is known by the name.
+    """
 
     id: int
     attempt: int
@@ -65,6 +68,7 @@ class Claimed(NamedTuple):
     recipient: str
     content: str
     claimed_at: int
+    person: int = 0
 
 
 def decide(message: Claimed, verdict: Verdict, at: int, now: int, jitter: Callable[[], float]) -> Move:

@@ -14,7 +14,7 @@ class People:
         self._channel = channel
         self._names = names
         self._contacts = contacts.recipients(r.contact for r in recipients if r.contact is not None)
-        self._conversations = conversations.people(
+        self._conversations = conversations.sides(
             r.conversation for r in recipients if r.conversation is not None
         )
 

@@ -11,7 +11,7 @@ from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
 from broadcaster.services.start_up import open_installation
 from broadcaster.settlement import lifecycle
-from broadcaster.store import contacts, database, leases, retention
+from broadcaster.store import database, leases, people, retention, suppressions
 from broadcaster.worker import presence
 from broadcaster.worker.schedule import Schedule
 
@@ -138,23 +138,33 @@ def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
         retention.forget_contacts(ids)
         contacts += len(ids)
     retention.forget_reached(now - DAY)
+    while retention.forget_erased(_CONTACTS_AT_ONCE):
+        pass
     return {"broadcasts": len(broadcasts), "messages": messages, "contacts": contacts}
 
 
-def erase(number: str, now: int) -> dict[str, int]:
-    """Cancel what is pending for a person and erase what names them. Returns how many of each, and how many
-    messages are still on their way; raises Invalid for what is no number.
+def erase(person: str, now: int) -> dict[str, int]:
+    """Forget a person, under every name: what waits for them is cancelled, what names them is erased.
 
-    A suppression stays, or the person would be written to again. That the person was reached stays for a
-    day, for the allowance.
+    Returns how many of each, and how many messages are still on their way. An opt-out stays, for it is what
+    keeps them from being written to; that they were reached stays for a day, for the allowance. Raises
+    Invalid for what is neither a number nor a user id, nor stands on the list of opt-outs.
     """
+    name = _person(person)
+    with database.transaction():
+        contact_id, names = people.one(name), people.all_names(name)
+        cancelled, broadcast_ids = retention.cancel(names, now)
+        lifecycle.finish(broadcast_ids, now)
+    found = retention.erase(names, contact_id, now)
+    return {"cancelled": cancelled, **found, "onTheirWay": retention.on_their_way(names)}
+
+
+def _person(text: str) -> str:
     try:
-        names = contacts.also_known_as(phone.recipient(number))
+        return phone.recipient(text)
     except ValueError as error:
+        if suppressions.find(text) is not None:
+            return text
         faults = Faults()
         faults.add("NUMBER", str(error))
         raise Invalid(faults) from None
-    with database.transaction():
-        cancelled, broadcast_ids = retention.cancel(names, now)
-        lifecycle.finish(broadcast_ids, now)
-    return {"cancelled": cancelled, **retention.erase(names), "onTheirWay": retention.on_their_way(names)}

@@ -18,17 +18,10 @@ from broadcaster.domain.verdicts import Verdict
 from broadcaster.domain.words import Delivery, PauseReason
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
 from broadcaster.settlement.event_documents import Happening
-from broadcaster.store import (
-    allowance,
-    broadcasts,
-    callbacks,
-    channels,
-    contacts,
-    conversations,
-    messages,
-)
+from broadcaster.store import allowance, broadcasts, callbacks, channels, conversations, messages, people
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.messages import Moved
+from broadcaster.store.people import Names
 
 RECENT_MS = 15 * 60_000
 """How old a failure may be and still say that the next would fail alike."""
@@ -73,7 +66,7 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
     if log.is_detailed():
         _log_answers(answers)
     _note_reached(answers, moves)
-    contacts.note_wa_ids(_other_names(answers))
+    _learn_names(answers, now)
     early = callbacks.take_early([move.wamid for move in moves if isinstance(move, Sent)])
     answered = [_answered(*pair, moved) for pair in zip(answers, moves, strict=True)]
     # What came before its answer is followed with it, so that a broadcast's end tells of it, too.
@@ -113,13 +106,14 @@ def _note_reached(answers: Sequence[Answer], moves: Sequence[Move]) -> None:
     allowance.reached(reached)
 
 
-def _other_names(answers: Iterable[Answer]) -> list[tuple[str, str]]:
-    """People whom Meta calls by another number than we do."""
-    return [
-        (person, wa_id)
-        for person, wa_id in ((one.message.recipient, one.verdict.wa_id) for one in answers)
-        if wa_id and person.startswith("+") and wa_id != person
-    ]
+def _learn_names(answers: Iterable[Answer], now: int) -> None:
+    """What Meta calls people, where it is not what we call them."""
+    told = [(one.message.recipient, one.verdict.wa_id) for one in answers]
+    people.join((person, wa_id) for person, wa_id in told if wa_id and person.startswith("+"))
+    for one in answers:
+        if one.verdict.user_id:
+            number = one.message.recipient if one.message.recipient.startswith("+") else one.verdict.wa_id
+            people.learn([Names(number, one.verdict.user_id, one.verdict.parent_id)], one.portfolio, now)
 
 
 class Received(NamedTuple):

@@ -1,4 +1,4 @@
-"""Allowance: whom each portfolio reached in the last 24 h."""
+"""The allowance: whom each portfolio reached in the last 24 h, by person."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,18 @@ DAY = 86_400_000
 
 
 def reached(rows: Sequence[tuple[str, str, int]]) -> None:
-    """Note that portfolios reached people; rows are (portfolio, recipient, at)."""
-    newest = {row[:2]: row for row in sorted(rows, key=lambda row: row[2])}
-    database.insert_rows(
-        Reached,
+    """Note that portfolios reached people; rows are (portfolio, recipient, at).
+
+    Whose name it is is read now: two contacts may have been merged since the claim.
+    """
+    database.change_rows(
+        "INSERT INTO reached (contact_id, portfolio, at)"
+        " SELECT contact_name.contact_id, v.portfolio, MAX(v.at) FROM v"
+        " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
+        " GROUP BY contact_name.contact_id, v.portfolio"
+        " ON CONFLICT (contact_id, portfolio) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
         ("portfolio", "recipient", "at"),
-        list(newest.values()),
-        "ON CONFLICT (portfolio, recipient) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
+        rows,
     )
 
 
@@ -27,7 +32,9 @@ def not_reached(rows: Sequence[tuple[str, str, int]]) -> None:
     Rows are (portfolio, recipient, claimed_at); whoever was reached at another time stays so.
     """
     database.change_rows(
-        "DELETE FROM reached WHERE (portfolio, recipient, at) IN (SELECT portfolio, recipient, at FROM v)",
+        "DELETE FROM reached WHERE (contact_id, portfolio, at) IN"
+        " (SELECT contact_name.contact_id, v.portfolio, v.at FROM v"
+        " JOIN contact_name ON contact_name.name = v.recipient)",
         ("portfolio", "recipient", "at"),
         rows,
     )

@@ -6,15 +6,8 @@ from typing import NamedTuple
 
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.retries import PAIR_MS
-from broadcaster.store import (
-    allowance,
-    broadcasts,
-    database,
-    leases,
-    messages,
-    suppressions,
-)
-from broadcaster.store.messages import Moved
+from broadcaster.store import allowance, broadcasts, database, leases, messages
+from broadcaster.store.messages import Due, Moved
 from broadcaster.store.models import Broadcast, Channel, Template
 
 SUPPRESSED = ("SUPPRESSED", "the person wants no marketing messages")
@@ -32,7 +25,7 @@ class Terms:
 
     portfolio: str
     room: int | None = None
-    not_before: Mapping[str, int] = field(default_factory=dict)
+    not_before: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -77,9 +70,10 @@ def claim(
 
 
 class _Active(NamedTuple):
-    """A broadcast that may send."""
+    """A broadcast that may send, and how its messages begin where they carry its own template."""
 
     id: int
+    template: str
     is_marketing: bool
 
 
@@ -92,7 +86,9 @@ def _active(channel_id: int, now: int) -> list[list[_Active]]:
         & (Template.language == Broadcast.template_language)
     )
     query = (
-        Broadcast.select(Broadcast.priority, Broadcast.id, category)
+        Broadcast.select(
+            Broadcast.priority, Broadcast.id, Broadcast.template_name, Broadcast.template_language, category
+        )
         .join(Channel, on=(Channel.id == Broadcast.channel_id))
         .where(
             (Broadcast.channel_id == channel_id)
@@ -106,9 +102,15 @@ def _active(channel_id: int, now: int) -> list[list[_Active]]:
         .order_by(Broadcast.priority.desc(), Broadcast.id)
     )
     groups: dict[int, list[_Active]] = {}
-    for priority, broadcast_id, kind in database.tuples(query):
-        groups.setdefault(priority, []).append(_Active(broadcast_id, kind == "MARKETING"))
+    for priority, broadcast_id, name, language, kind in database.tuples(query):
+        active = _Active(broadcast_id, messages.beginning(name, language), is_marketing(kind))
+        groups.setdefault(priority, []).append(active)
     return list(groups.values())
+
+
+def is_marketing(category: str | None) -> bool:
+    """Whether consent is asked for. A template nobody knows (any more) counts as marketing."""
+    return category in (None, "MARKETING")
 
 
 def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim) -> None:
@@ -116,41 +118,55 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     room = None if terms.room is None else max(0, terms.room - found.reserved)
     rows = messages.due(active.id, limit, terms.portfolio, room, now)
     met = len(rows)
-    if active.is_marketing:
-        rows = _willing(rows, now, found)
-    rows = _rested(rows, terms.not_before, {row.recipient for row in found.messages})
+    rows = _willing(active, rows, now, found)
+    rows = _rested(rows, terms.not_before, {row.person for row in found.messages})
     found.passed_over += met - len(rows)
-    messages.claim([row for row, _ in rows])
-    new = {row.recipient for row, is_known in rows if not is_known} if room is not None else set()
-    allowance.reached([(terms.portfolio, recipient, now) for recipient in new])
+    messages.claim([row.message for row in rows])
+    new = {row.message.person: row.message for row in rows if not row.is_known} if room is not None else {}
+    allowance.reached([(terms.portfolio, message.recipient, now) for message in new.values()])
     found.reserved += len(new)
-    found.messages += [row for row, _ in rows]
+    found.messages += [row.message for row in rows]
     used_up = room is not None and room - len(new) <= 0 and len(rows) < limit
     found.is_walled = found.is_walled or (used_up and messages.has_due(active.id, now))
 
 
-def _willing(rows: list[tuple[Claimed, bool]], now: int, found: Claim) -> list[tuple[Claimed, bool]]:
-    """The rows whose people take marketing messages; those of the others fail at once."""
-    refusing = suppressions.among([row.recipient for row, _ in rows])
-    ids = [row.id for row, _ in rows if row.recipient in refusing]
-    if ids:
-        found.refused += messages.refuse(ids, *SUPPRESSED, now)
-    return [(row, known) for row, known in rows if row.recipient not in refusing]
+def _willing(active: _Active, rows: list[Due], now: int, found: Claim) -> list[Due]:
+    """The rows whose people take what the message carries; marketing to the others fails at once."""
+    opted_out = [row.message for row in rows if row.is_suppressed]
+    refused = {message.id for message in opted_out if _carries_marketing(active, message)}
+    if refused:
+        found.refused += messages.refuse(sorted(refused), *SUPPRESSED, now)
+    return [row for row in rows if row.message.id not in refused]
 
 
-def _rested(
-    rows: list[tuple[Claimed, bool]], not_before: Mapping[str, int], met: set[str]
-) -> list[tuple[Claimed, bool]]:
+def _carries_marketing(active: _Active, message: Claimed) -> bool:
+    """Whether the template of the message itself, as it is now, is marketing."""
+    if message.content.startswith(active.template):
+        return active.is_marketing
+    name, language = messages.template_of(message.content)
+    query = (
+        Template.select(Template.category)
+        .join(Channel, on=(Channel.waba_id == Template.waba_id))
+        .join(Broadcast, on=(Broadcast.channel_id == Channel.id))
+        .where(
+            (Broadcast.id == message.broadcast_id) & (Template.name == name) & (Template.language == language)
+        )
+    )
+    return is_marketing(query.scalar())
+
+
+def _rested(rows: list[Due], not_before: Mapping[int, int], met: set[int]) -> list[Due]:
     """The rows whose people were not written to a moment ago; the others wait until they may be.
 
     `met` are those whom this very claim has taken.
     """
     kept = []
-    for row, known in rows:
-        at = row.claimed_at + PAIR_MS if row.recipient in met else not_before.get(row.recipient, 0)
-        if at > row.claimed_at:
-            messages.postpone(row.id, at)
+    for row in rows:
+        message = row.message
+        at = message.claimed_at + PAIR_MS if message.person in met else not_before.get(message.person, 0)
+        if at > message.claimed_at:
+            messages.postpone(message.id, at)
         else:
-            met.add(row.recipient)
-            kept.append((row, known))
+            met.add(message.person)
+            kept.append(row)
     return kept

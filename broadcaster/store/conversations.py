@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from broadcaster.store import database
-from broadcaster.store.models import Broadcast, Channel, Contact, Conversation
+from broadcaster.store import database, people
+from broadcaster.store.models import Broadcast, Channel, Contact, ContactName, Conversation
 
-PREFIX = "cv_"
+PREFIX = people.CONVERSATION_PREFIX
 _AT_ONCE = 5000
 
 
@@ -39,14 +39,16 @@ def note_sent(rows: Sequence[SentMessage], now: int) -> list[Assigned]:
     that were assigned."""
     if not rows:
         return []
-    newest = {(row.channel_id, row.recipient): row.at for row in sorted(rows, key=lambda row: row.at)}
     database.change_rows(
-        "INSERT INTO conversation (contact_id, channel_id, created_at, last_sent_at)"
-        " SELECT contact.id, v.channel_id, v.at, v.at FROM v JOIN contact ON contact.recipient = v.recipient"
-        " WHERE 1 = 1"
-        " ON CONFLICT (contact_id, channel_id) DO UPDATE SET last_sent_at = excluded.last_sent_at",
-        ("channel_id", "recipient", "at"),
-        [(*key, at) for key, at in newest.items()],
+        # Two names of one person may stand in one batch: one row for each, or the upsert meets itself.
+        "INSERT INTO conversation (contact_id, channel_id, created_at, last_sent_at, last_message_id)"
+        " SELECT contact_name.contact_id, v.channel_id, MIN(v.at), MAX(v.at), MAX(v.message_id) FROM v"
+        " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
+        " GROUP BY contact_name.contact_id, v.channel_id"
+        " ON CONFLICT (contact_id, channel_id) DO UPDATE SET last_sent_at = excluded.last_sent_at,"
+        " last_message_id = excluded.last_message_id",
+        ("channel_id", "recipient", "at", "message_id"),
+        [(row.channel_id, row.recipient, row.at, row.message_id) for row in rows],
     )
     return [
         assigned
@@ -63,11 +65,11 @@ def _with_action(broadcast_ids: set[int]) -> list[Broadcast]:
 def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> list[Assigned]:
     """Assign the conversations of these messages as their broadcast asks."""
     mine = (
-        Conversation.select(Contact.recipient, Conversation.id, Conversation.contact_id)
-        .join(Contact, on=(Contact.id == Conversation.contact_id))
+        Conversation.select(ContactName.name, Conversation.id, Conversation.contact_id)
+        .join(ContactName, on=(ContactName.contact_id == Conversation.contact_id))
         .where(
             (Conversation.channel_id == broadcast.channel_id)
-            & Contact.recipient.in_([row.recipient for row in rows])
+            & ContactName.name.in_([row.recipient for row in rows])
         )
     )
     ids = {recipient: (conversation, person) for recipient, conversation, person in database.tuples(mine)}
@@ -81,19 +83,19 @@ def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> list[Ass
     ]
 
 
-def recent(channel_id: int, since: int, pause: int) -> dict[str, int]:
-    """Who was written to on a channel since a time, and when they may be again."""
-    query = (
-        Conversation.select(Contact.recipient, Conversation.last_sent_at)
-        .join(Contact, on=(Contact.id == Conversation.contact_id))
-        .where((Conversation.channel_id == channel_id) & (Conversation.last_sent_at > since))
+def recent(channel_id: int, since: int, pause: int) -> dict[int, int]:
+    """The contacts written to on a channel since a time, and when they may be again."""
+    query = Conversation.select(Conversation.contact_id, Conversation.last_sent_at).where(
+        (Conversation.channel_id == channel_id) & (Conversation.last_sent_at > since)
     )
-    return {recipient: at + pause for recipient, at in database.tuples(query)}
+    return {contact_id: at + pause for contact_id, at in database.tuples(query)}
 
 
-def people(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
+def sides(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
     """The channel and the person of each known conversation."""
-    wanted = database.numbers(public_ids, PREFIX)
+    asked = list(public_ids)
+    now = people.current_ids(asked)
+    wanted = database.numbers((now.get(one, one) for one in asked), PREFIX)
     found: dict[str, tuple[int, str]] = {}
     for part in database.parts(list(wanted), _AT_ONCE):
         query = (
@@ -102,7 +104,7 @@ def people(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
             .where(Conversation.id.in_(part))
         )
         found |= {wanted[row_id]: (channel, person) for row_id, channel, person in database.tuples(query)}
-    return found
+    return {one: found[now.get(one, one)] for one in asked if now.get(one, one) in found}
 
 
 class Listed(NamedTuple):

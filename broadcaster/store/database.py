@@ -39,6 +39,7 @@ _PRAGMAS = {
     "journal_size_limit": 67_108_864,
 }
 BUSY_SECONDS = 10
+_NAMED = re.compile(r":([a-z_]+)")
 _ROW_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 MOST_VALUES = 30_000
 """Values in one statement; SQLite's limit is 32,766, PostgreSQL's 65,535."""
@@ -116,6 +117,19 @@ def change_rows(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]])
         cursor = database.execute_sql(statement, [value for row in part for value in row])
         changed += cursor.rowcount if cursor.rowcount >= 0 else _last_changes(database)
     return changed
+
+
+def marks(count: int) -> str:
+    """Places for so many values in a statement."""
+    return ", ".join([models.database.obj.param] * count)
+
+
+def execute_named(sql: str, values: dict[str, Any]) -> Any:
+    """Run a statement with :name places; returns its cursor, which the caller reads at once."""
+    names = _NAMED.findall(sql)
+    return models.database.obj.execute_sql(
+        _NAMED.sub(models.database.obj.param, sql), [values[name] for name in names]
+    )
 
 
 def _last_changes(database: Database) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from peewee import Value, fn
+from peewee import JOIN, fn
 
 from broadcaster.domain import strict_json
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
@@ -18,7 +18,7 @@ from broadcaster.domain.words import Delivery, MessageStanding
 from broadcaster.store import database, statuses
 from broadcaster.store.allowance import DAY
 from broadcaster.store.counters import OPEN
-from broadcaster.store.models import Broadcast, Channel, Message, Reached
+from broadcaster.store.models import Broadcast, Channel, ContactName, Message, Reached, Suppression
 
 MAYBE = "OUTCOME_UNKNOWN"
 """The code of what was given up without knowing whether it was delivered."""
@@ -75,24 +75,38 @@ def insert(broadcast_id: int, drafts: Iterable[Draft], due_at: int, now: int) ->
     database.insert_rows(Message, _COLUMNS, rows)
 
 
-def due(
-    broadcast_id: int, limit: int, portfolio: str, room: int | None, now: int
-) -> list[tuple[Claimed, bool]]:
-    """Messages of a broadcast that may leave now, and whether their people cost no allowance.
+class Due(NamedTuple):
+    """A message that may leave now. `is_known` if its person costs no allowance."""
+
+    message: Claimed
+    is_known: bool
+    is_suppressed: bool
+
+
+def due(broadcast_id: int, limit: int, portfolio: str, room: int | None, now: int) -> list[Due]:
+    """Messages of a broadcast that may leave now.
 
     `room` is how many people may be reached who were not in the last 24 h, None for any number.
     """
-    known = fn.EXISTS(
-        Reached.select(1).where(
-            (Reached.portfolio == portfolio)
-            & (Reached.recipient == Message.recipient)
-            & (Reached.at > now - DAY)
-        )
-    )
+    known = Reached.at.is_null(False)
     query = (
         Message.select(
             Message.id, Message.attempt + 1, Message.tries, Message.broadcast_id, Message.recipient,
-            Message.content, Value(1) if room is None else known,
+            Message.content, ContactName.contact_id, known, Suppression.contact_id.is_null(False),
+        )
+        .join_from(Message, ContactName, JOIN.LEFT_OUTER, on=(ContactName.name == Message.recipient))
+        .join_from(
+            Message,
+            Reached,
+            JOIN.LEFT_OUTER,
+            on=(
+                (Reached.contact_id == ContactName.contact_id)
+                & (Reached.portfolio == portfolio)
+                & (Reached.at > now - DAY)
+            ),
+        )
+        .join_from(
+            Message, Suppression, JOIN.LEFT_OUTER, on=(Suppression.contact_id == ContactName.contact_id)
         )
         .where(
             (Message.broadcast_id == broadcast_id) & (Message.state == "pending") & (Message.next_at <= now)
@@ -103,10 +117,21 @@ def due(
     rows = _within(room, database.fetch_at_once(query if room != 0 else query.where(known)), now)
     if room and len(rows) < limit:
         # The allowance ended among these: people who cost nothing may stand further behind.
-        taken = [row.id for row, _ in rows]
+        taken = [row.message.id for row in rows]
         more = query.where(known & Message.id.not_in(taken)).limit(limit - len(rows))
         rows += _within(0, database.fetch_at_once(more), now)
     return rows
+
+
+def beginning(name: str, language: str) -> str:
+    """How the content of every message of a template begins; names are of letters, digits and _."""
+    return f'{{"name":"{name}","language":{{"code":"{language}"}}'
+
+
+def template_of(content: str) -> tuple[str, str]:
+    """The name and the language of the template that a message carries."""
+    document = strict_json.loads(content.encode())
+    return document["name"], document["language"]["code"]
 
 
 def has_due(broadcast_id: int, now: int) -> bool:
@@ -115,17 +140,19 @@ def has_due(broadcast_id: int, now: int) -> bool:
     return bool(Message.select(1).where(due_now).exists())
 
 
-def _within(room: int | None, rows: list[list[Any]], now: int) -> list[tuple[Claimed, bool]]:
+def _within(room: int | None, rows: list[list[Any]], now: int) -> list[Due]:
     """The rows that fit the allowance; a person new to it who is met twice costs one."""
-    kept: list[tuple[Claimed, bool]] = []
-    met: set[str] = set()
-    for row_id, attempt, tries, broadcast_id, recipient, content, is_known in rows:
-        row = Claimed(row_id, attempt, tries, broadcast_id, recipient, content, now)
-        known = bool(is_known) or row.recipient in met
-        if known or room is None or len(met) < room:
+    kept: list[Due] = []
+    met: set[int] = set()
+    for row_id, attempt, tries, broadcast_id, recipient, content, contact_id, is_known, is_suppressed in rows:
+        # A name that means nobody (any more) is a person of its own.
+        person = -row_id if contact_id is None else contact_id
+        row = Claimed(row_id, attempt, tries, broadcast_id, recipient, content, now, person)
+        known = room is None or bool(is_known) or person in met
+        if known or len(met) < room:
             if not known:
-                met.add(row.recipient)
-            kept.append((row, known))
+                met.add(person)
+            kept.append(Due(row, known, bool(is_suppressed)))
     return kept
 
 

@@ -165,16 +165,36 @@ class Message(Base):
 
 
 class Contact(Base):
-    """One person: a number or a business-scoped user id; `name` once a callback told it.
+    """One person. `recipient` is the name they were first known by, `name` what they call themselves.
 
-    `wa_id` is what Meta calls the person where that is another number than ours (Brazil, Mexico).
+    `word_at` is Meta's time of the newest word on marketing (epoch milliseconds); `erased_at` is set where
+    the row stays only for an opt-out or the allowance.
     """
 
     id = AutoField()
     recipient = TextField()
-    wa_id = TextField(null=True)
     name = TextField(null=True)
     created_at = BigIntegerField()
+    word_at = BigIntegerField(null=True)
+    erased_at = BigIntegerField(null=True)
+
+
+class ContactName(Base):
+    """A number in one spelling, or a user id, and the one contact it means.
+
+    `portfolio` is the one a user id is of, where Meta told: several portfolios give one person several.
+    """
+
+    name = TextField(primary_key=True)
+    contact_id = IntegerField()
+    portfolio = TextField(null=True)
+
+
+class Forwarded(Base):
+    """An id of a contact or conversation that a merge took away, and the id it has now."""
+
+    old = TextField(primary_key=True)
+    now = TextField()
 
 
 class Conversation(Base):
@@ -188,6 +208,7 @@ class Conversation(Base):
     assigned_key = cast("TextField[ActionKey | None]", TextField(null=True))
     assigned_to = TextField(null=True)
     assigned_at = BigIntegerField(null=True)
+    last_message_id = BigIntegerField(null=True)
 
 
 class Event(Base):
@@ -218,9 +239,10 @@ class EarlyReceipt(Base):
 
 
 class Suppression(Base):
-    """A person who wants no marketing messages, and how we know."""
+    """A person who wants no marketing messages, and how we know; `recipient` as the contact has it."""
 
-    recipient = TextField(primary_key=True)
+    contact_id = IntegerField(primary_key=True)
+    recipient = TextField()
     reason = TextField()
     source = TextField()
     created_at = BigIntegerField()
@@ -256,12 +278,12 @@ class EventDelivery(Base):
 class Reached(Base):
     """When a portfolio last reached a person."""
 
+    contact_id = IntegerField()
     portfolio = TextField()
-    recipient = TextField()
     at = BigIntegerField()
 
     class Meta:
-        primary_key = CompositeKey("portfolio", "recipient")
+        primary_key = CompositeKey("contact_id", "portfolio")
 
 
 class Lease(Base):
@@ -300,6 +322,6 @@ class Idempotency(Base):
 
 
 ALL = (
-    Installation, Channel, Template, Token, Broadcast, Message, Contact, Conversation, Event, Callback,
-    EarlyReceipt, Suppression, Webhook, EventDelivery, Reached, Lease, Worker, Idempotency,
+    Installation, Channel, Template, Token, Broadcast, Message, Contact, ContactName, Forwarded, Conversation,
+    Event, Callback, EarlyReceipt, Suppression, Webhook, EventDelivery, Reached, Lease, Worker, Idempotency,
 )  # fmt: skip

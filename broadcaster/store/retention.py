@@ -10,12 +10,14 @@ from broadcaster.store.models import (
     Broadcast,
     Callback,
     Contact,
+    ContactName,
     Conversation,
     EarlyReceipt,
     Event,
     EventDelivery,
     Message,
     Reached,
+    Suppression,
 )
 
 ERASED = "ERASED"
@@ -46,24 +48,44 @@ def _blank(which: Any) -> int:
 
 
 def idle_contacts(before: int, limit: int) -> list[int]:
-    """Contacts nobody wrote to since a time, and for whom nothing waits."""
+    """Contacts nobody wrote to since a time, for whom nothing waits, and who have not opted out."""
     written = fn.EXISTS(
         Conversation.select(1).where(
             (Conversation.contact_id == Contact.id) & (Conversation.last_sent_at >= before)
         )
     )
-    waiting = Message.select(Message.recipient).where(Message.state.in_(counters.OPEN))
+    waiting = (
+        Message.select(ContactName.contact_id)
+        .join(ContactName, on=(ContactName.name == Message.recipient))
+        .where(Message.state.in_(counters.OPEN))
+    )
     query = Contact.select(Contact.id).where(
-        (Contact.created_at < before) & ~written & Contact.recipient.not_in(waiting)
+        (Contact.created_at < before) & ~written & ~_is_kept() & Contact.id.not_in(waiting)
     )
     return [row_id for (row_id,) in database.tuples(query.limit(limit))]
 
 
+def _is_kept() -> Any:
+    """A condition: the contact has opted out, or counts for the allowance."""
+    suppressed = Suppression.select(1).where(Suppression.contact_id == Contact.id)
+    reached = Reached.select(1).where(Reached.contact_id == Contact.id)
+    return fn.EXISTS(suppressed) | fn.EXISTS(reached)
+
+
 def forget_contacts(ids: Sequence[int]) -> None:
-    """Remove these people and their conversations."""
+    """Remove these people, their names and their conversations."""
     with database.transaction():
         Conversation.delete().where(Conversation.contact_id.in_(ids)).execute()
+        ContactName.delete().where(ContactName.contact_id.in_(ids)).execute()
         Contact.delete().where(Contact.id.in_(ids)).execute()
+
+
+def forget_erased(limit: int) -> int:
+    """Drop the bare rows of erased people for whom neither opt-out nor allowance stands any more."""
+    query = Contact.select(Contact.id).where(Contact.erased_at.is_null(False) & ~_is_kept())
+    ids = [row_id for (row_id,) in database.tuples(query.limit(limit))]
+    forget_contacts(ids)
+    return len(ids)
 
 
 def forget_reached(before: int) -> int:
@@ -79,31 +101,38 @@ def cancel(names: Sequence[str], now: int) -> tuple[int, set[int]]:
     return messages.withdraw(names, ERASED, "the person was erased", now), ids
 
 
-def erase(names: Sequence[str]) -> dict[str, int]:
-    """Remove every trace of a person whose messages have all come to an end; returns how many of each."""
+def erase(names: Sequence[str], contact_id: int | None, now: int) -> dict[str, int]:
+    """Remove every trace of a person whose messages have all come to an end; returns how many of each.
+
+    A bare row stays for whoever has opted out, or counts for the allowance today.
+    """
     with database.transaction():
-        ids = [
-            row_id
-            for (row_id,) in database.tuples(_to(names, Message.id, Message.state.not_in(counters.OPEN)))
-        ]
-        contacts = [
-            row_id
-            for (row_id,) in database.tuples(Contact.select(Contact.id).where(Contact.recipient.in_(names)))
-        ]
-        wamids = [
-            wamid for (wamid,) in database.tuples(_to(names, Message.wamid, Message.wamid.is_null(False)))
-        ]
+        ids = _values(_to(names, Message.id, Message.state.not_in(counters.OPEN)))
+        wamids = _values(_to(names, Message.wamid, Message.wamid.is_null(False)))
         found = {
             "callbacks": sum(_drop(Callback, Callback.body, one) for one in _traces(names)),
             "events": sum(_drop_events(one) for one in _traces(names)),
-            "contacts": len(contacts),
+            "contacts": 0 if contact_id is None else _forget_contact(contact_id, now),
             "messages": sum(_blank(Message.id.in_(part)) for part in database.parts(ids, _AT_ONCE)),
         }
         for part in database.parts(wamids, _AT_ONCE):
             EarlyReceipt.delete().where(EarlyReceipt.wamid.in_(part)).execute()
-        Conversation.delete().where(Conversation.contact_id.in_(contacts)).execute()
-        Contact.delete().where(Contact.id.in_(contacts)).execute()
     return found
+
+
+def _values(query: Any) -> list[Any]:
+    return [value for (value,) in database.tuples(query)]
+
+
+def _forget_contact(contact_id: int, now: int) -> int:
+    """Erase one person; returns 1 if anything of them was known, else 0."""
+    known = Contact.get_or_none((Contact.id == contact_id) & Contact.erased_at.is_null())
+    Conversation.delete().where(Conversation.contact_id == contact_id).execute()
+    if Contact.select(1).where((Contact.id == contact_id) & _is_kept()).exists():
+        Contact.update(name=None, erased_at=now).where(Contact.id == contact_id).execute()
+    else:
+        forget_contacts([contact_id])
+    return int(known is not None)
 
 
 def on_their_way(names: Sequence[str]) -> int:

@@ -1,49 +1,88 @@
-"""Suppressions: people who want no marketing messages."""
+"""Suppressions: people who want no marketing messages. One row a person, whatever they are called."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from broadcaster.store import contacts, database
+from broadcaster.store import database, people
 from broadcaster.store.models import Suppression
 
-_AT_ONCE = 5000
+
+class Listed(NamedTuple):
+    """An opt-out with everything its person is called."""
+
+    facts: Suppression
+    names: list[str]
 
 
-def add(people: Iterable[str], reason: str, source: str, now: int) -> list[str]:
-    """Suppress these and whatever else we call them; returns those who were not before."""
-    names = list(dict.fromkeys(name for person in people for name in contacts.also_known_as(person)))
-    new = sorted(set(names) - among(names))
-    rows = [(name, reason, source, now) for name in new]
-    database.insert_rows(
-        Suppression,
-        ("recipient", "reason", "source", "created_at"),
-        rows,
-        "ON CONFLICT (recipient) DO NOTHING",
+def add(names: Iterable[str], reason: str, source: str, now: int, at: int | None = None) -> list[str]:
+    """Suppress the people behind these names; returns the names of those who were not before.
+
+    `at` is when they said so (epoch milliseconds), now if nobody told. The newest word stays on record.
+    """
+    wanted = list(dict.fromkeys(names))
+    people.add_new(wanted, now)
+    owners = {name: people.one(name) for name in wanted}
+    before = among([contact_id for contact_id in owners.values() if contact_id])
+    new: dict[int, str] = {}
+    for name, contact_id in owners.items():
+        if contact_id is not None and contact_id not in before:
+            new.setdefault(contact_id, name)
+    database.change_rows(
+        "INSERT INTO suppression (contact_id, recipient, reason, source, created_at)"
+        " SELECT v.contact_id, contact.recipient, v.reason, v.source, v.created_at FROM v"
+        " JOIN contact ON contact.id = v.contact_id WHERE 1 = 1"
+        " ON CONFLICT (contact_id) DO UPDATE SET reason = excluded.reason, source = excluded.source,"
+        " created_at = excluded.created_at WHERE excluded.created_at > suppression.created_at",
+        ("contact_id", "reason", "source", "created_at"),
+        [(i, reason, source, now if at is None else at) for i in sorted({i for i in owners.values() if i})],
     )
-    return new
+    return list(new.values())
 
 
-def remove(people: Iterable[str]) -> list[str]:
-    """Lift it for these and whatever else we call them; returns those for whom it stood."""
-    names = [name for person in people for name in contacts.also_known_as(person)]
-    lifted = sorted(among(names))
-    Suppression.delete().where(Suppression.recipient.in_(lifted)).execute()
-    return lifted
+def remove(names: Iterable[str]) -> list[str]:
+    """Lift it for the people behind these names; returns those for whom it stood, by the name on the list.
+
+    What stands on the list can be lifted by the very text it stands there with, a person's name or not.
+    """
+    lifted = [row for row in map(find, dict.fromkeys(names)) if row is not None]
+    ids = [row.contact_id for row in lifted]
+    Suppression.delete().where(Suppression.contact_id.in_(ids)).execute()
+    return list(dict.fromkeys(row.recipient for row in lifted))
 
 
-def among(recipients: Sequence[str]) -> set[str]:
-    """Which of these are suppressed."""
-    found: set[str] = set()
-    for part in database.parts(recipients, _AT_ONCE):
-        query = Suppression.select(Suppression.recipient).where(Suppression.recipient.in_(part))
-        found |= {recipient for (recipient,) in database.tuples(query)}
+def among(contact_ids: Sequence[int]) -> set[int]:
+    """Which of these contacts are suppressed."""
+    found: set[int] = set()
+    for part in database.parts(contact_ids, 5000):
+        query = Suppression.select(Suppression.contact_id).where(Suppression.contact_id.in_(part))
+        found |= {contact_id for (contact_id,) in database.tuples(query)}
     return found
 
 
-def find(recipient: str) -> Suppression | None:
-    return Suppression.get_or_none(Suppression.recipient == recipient)
+def find(name: str) -> Suppression | None:
+    """The opt-out of the person behind a name."""
+    contact_id = people.one(name)
+    if contact_id is not None:
+        found: Suppression | None = Suppression.get_or_none(Suppression.contact_id == contact_id)
+        return found
+    return Suppression.get_or_none(Suppression.recipient == name)
 
 
 def page(after: str, limit: int) -> list[Suppression]:
     """Suppressions after a person, in the order of their numbers."""
     query = Suppression.select().where(Suppression.recipient > after)
     return list(query.order_by(Suppression.recipient).limit(limit))
+
+
+def listed(after: str, limit: int) -> list[Listed]:
+    """The same, each with all names of its person."""
+    rows = page(after, limit)
+    names = people.names_of([row.contact_id for row in rows])
+    return [Listed(row, names[row.contact_id]) for row in rows]
+
+
+def of_contact(contact_id: int) -> Suppression | None:
+    """The opt-out of a contact."""
+    return Suppression.get_or_none(Suppression.contact_id == contact_id)
+
+

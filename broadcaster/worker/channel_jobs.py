@@ -40,7 +40,7 @@ class Taken(NamedTuple):
     facts: Facts
     previous: PreviousHolder
     abandoned: int
-    not_before: dict[str, int]
+    not_before: dict[int, int]
     at: int
 
 
@@ -58,7 +58,7 @@ class Order(NamedTuple):
     pace: float
     tier_size: int | None
     room: int | None
-    not_before: Mapping[str, int]
+    not_before: Mapping[int, int]
 
 
 class Taking(NamedTuple):
@@ -90,8 +90,8 @@ def _facts(row: Channel) -> Facts:
     return Facts(row.phone_number_id, row.portfolio, row.access_token, channels.pace_of(row), tier_size)
 
 
-def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[str, int]:
-    """Whom another worker wrote to a moment ago, if one did, and when they may be written to again."""
+def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[int, int]:
+    """The contacts another worker wrote to a moment ago, if one did, and when they may be written to again."""
     if now - previous.claimed_at > PAIR_MS:
         return {}
     return conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)

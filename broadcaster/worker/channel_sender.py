@@ -239,7 +239,7 @@ class ChannelSender:
         if now >= self._tidy_at:
             self._not_before = {who: at for who, at in self._not_before.items() if at > now}
             self._tidy_at = now + 1000
-        self._not_before.update((row.recipient, row.claimed_at + PAIR_MS) for row in batch)
+        self._not_before.update((row.person, row.claimed_at + PAIR_MS) for row in batch)
 
     def _put_back(self) -> None:
         """What is in hand and has not left is pending again: it will be a while until it may leave."""
