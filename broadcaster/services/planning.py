@@ -12,9 +12,9 @@ from broadcaster.domain.variables import effective
 from broadcaster.domain.words import OnInvalid
 from broadcaster.errors import Fault, Faults, Invalid, Kind
 from broadcaster.services.approved_templates import ApprovedTemplate, ApprovedTemplates
-from broadcaster.services.people import People
+from broadcaster.services.addressees import Addressees
 from broadcaster.services.specs import Names, Recipient, Spec
-from broadcaster.store import channels, suppressions
+from broadcaster.store import channels
 from broadcaster.store.claims import SUPPRESSED
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Channel
@@ -116,34 +116,35 @@ class _Drafting:
         self.preview: Preview | None = None
         self._channel = channel
         self._templates = ApprovedTemplates(channel, spec.names)
-        self._first_seen: dict[str, str] = {}
+        self._first_seen: dict[int | str, str] = {}
         self._base = templates.parse_variables(spec.template.variables, spec.names.variables, faults)
         self._plain = self.chosen = self._templates.find(spec.template, "", faults)
 
     def run(self, recipients: list[Recipient]) -> None:
-        people = People(recipients, self._channel, self.spec.names)
+        addressees = Addressees(recipients, self._channel, self.spec.names, self.spec.country)
         for recipient in recipients:
-            self._draft(recipient, people)
-        self.drafts = _refuse_the_unwilling(self.drafts)
+            self._draft(recipient, addressees)
+        self.drafts = _refuse_the_unwilling(self.drafts, addressees)
 
-    def _draft(self, recipient: Recipient, people: People) -> None:
-        named_by, given = people.named_by(recipient)
+    def _draft(self, recipient: Recipient, addressees: Addressees) -> None:
+        named_by, given = addressees.named_by(recipient)
         if given is None:
             return
         at, unknown, unfit = strict_json.under(recipient.where, named_by), Faults(), Faults()
-        to = people.find(recipient, given, at, unknown)
-        if to is not None and self._is_duplicate(to, at):
+        to = addressees.find(recipient, given, at, unknown)
+        person = None if to is None else addressees.person(to)
+        if person is not None and self._is_duplicate(person, at):
             return
         content, is_marketing = self._content(recipient, unfit)
         causes = (self._cause(unknown, self.spec.on_bad_number), self._cause(unfit, self.spec.on_invalid))
         cause = causes[0] or causes[1]
-        if to is not None and cause is None:
+        if person is not None and cause is None:
             # An entry that fails alone does not stand for its person: a later one may be right.
-            self._first_seen[to] = at
+            self._first_seen[person] = at
         self.drafts.append(_draft(recipient, to or given[:100], content, is_marketing, cause))
 
-    def _is_duplicate(self, to: str, at: str) -> bool:
-        first = self._first_seen.get(to)
+    def _is_duplicate(self, person: int | str, at: str) -> bool:
+        first = self._first_seen.get(person)
         if first is None or self.spec.on_duplicate == "allow":
             return False
         self.duplicates += 1
@@ -205,15 +206,12 @@ def _told(cause: Fault, where: str) -> str:
     return f"{cause.field.removeprefix(where).removeprefix('.')}: {cause.message}"
 
 
-def _refuse_the_unwilling(drafts: list[Draft]) -> list[Draft]:
+def _refuse_the_unwilling(drafts: list[Draft], addressees: Addressees) -> list[Draft]:
     """The drafts, of which those fail at once that are marketing for people who asked for none."""
-    unwilling = suppressions.among([draft.recipient for draft in drafts if draft.is_marketing])
-    if not unwilling:
-        return drafts
     code, text = SUPPRESSED
     return [
         replace(draft, error_code=code, error_text=text)
-        if draft.is_marketing and draft.recipient in unwilling and not draft.error_code
+        if draft.is_marketing and not draft.error_code and addressees.is_suppressed(draft.recipient)
         else draft
         for draft in drafts
     ]

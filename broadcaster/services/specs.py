@@ -89,4 +89,5 @@ class Spec:
     names: Names = field(default_factory=Names)
     arrange: Arrange | None = None
     face: str = "own"
+    country: str | None = None
     face_data: Any = None
