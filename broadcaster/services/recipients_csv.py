@@ -1,4 +1,4 @@
-"""Recipients from a CSV file: a header row with `to` and one column for each variable."""
+"""Recipients from a CSV file: a header row, a column with the numbers, one column for each variable."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from broadcaster.domain import spreadsheets
 from broadcaster.errors import Faults, Malformed
 
 _ENTRY = re.compile(r"recipients\[(\d+)\]\.?")
@@ -39,13 +40,17 @@ class Table:
     faults: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read(raw: bytes) -> Rows:
-    """The recipients of a CSV with a column `to`; raises Malformed where the file cannot be used."""
+def read(raw: bytes, default_country: str | None = None) -> Rows:
+    """The recipients of a CSV with a column `to`, or one that by name and content has the numbers.
+
+    Raises Malformed where the file cannot be used.
+    """
     found = table(raw)
-    if "to" not in found.columns:
-        raise Malformed('the first row must name the columns, one of them "to"')
+    to = _number_column(found, default_country)
     return Rows(
-        [_recipient(dict(row)) for _, row in found.rows], [number for number, _ in found.rows], found.faults
+        [_recipient(row[to], {name: row[name] for name in row if name != to}) for _, row in found.rows],
+        [number for number, _ in found.rows],
+        found.faults,
     )
 
 
@@ -96,8 +101,17 @@ def _take(found: Table, row: list[str], number: int) -> None:
     found.rows.append((number, dict(zip(columns, row, strict=True))))
 
 
-def _recipient(row: dict[str, str]) -> dict[str, Any]:
-    to = row.pop("to")
+def _number_column(found: Table, default_country: str | None) -> str:
+    if "to" in found.columns:
+        return "to"
+    cells = (list(row.values()) for _, row in found.rows)
+    at = spreadsheets.number_column(found.columns, cells, default_country)
+    if at is None:
+        raise Malformed('the first row must name the columns, one of them "to"')
+    return found.columns[at]
+
+
+def _recipient(to: str, row: dict[str, str]) -> dict[str, Any]:
     header = row.pop("header", None)
     buttons = {key.removeprefix("button."): row.pop(key) for key in list(row) if key.startswith("button.")}
     components: list[dict[str, Any]] = []
