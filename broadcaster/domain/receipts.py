@@ -5,8 +5,10 @@ told: null < sent < failed < delivered < read.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from broadcaster.domain.names import NOBODY, Names
 
 UNDELIVERED = "UNDELIVERED"
 """The code of what a receipt called failed without giving one."""
@@ -24,6 +26,8 @@ class Receipt:
     code: str | None = None
     text: str | None = None
     pricing: dict[str, Any] | None = None
+    names: Names = field(default=NOBODY, compare=False)
+    """What Meta calls the recipient; it says nothing of what happened, so it makes no other receipt."""
 
 
 # What receipts do to a message

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from broadcaster.domain import strict_json
+from broadcaster.domain import names, strict_json
 from broadcaster.domain.words import PauseReason
 
 
@@ -39,6 +39,9 @@ class Verdict:
     reason: PauseReason | None = None
     wa_id: str | None = None
     """Whom Meta sent it to, as + and digits."""
+    user_id: str | None = None
+    parent_id: str | None = None
+    """Meta's other names for the same person, as they came."""
 
 
 LOST = Verdict(Reaction.LOST, "NO_ANSWER", "the connection ended before an answer came")
@@ -91,7 +94,10 @@ def judge(http_status: int, body: bytes) -> Verdict:
         return _refused(http_status, error)
     wamid = _wamid(answer)
     if wamid and http_status < 300:
-        return Verdict(Reaction.SENT, wamid=wamid, wa_id=_wa_id(answer))
+        told = _names(answer)
+        return Verdict(
+            Reaction.SENT, wamid=wamid, wa_id=told.number, user_id=told.user_id, parent_id=told.parent_id
+        )
     return UNREADABLE
 
 
@@ -118,13 +124,12 @@ def _text(error: dict[str, Any]) -> str:
     return strict_json.storable(str(text))[:500]
 
 
-def _wa_id(answer: dict[str, Any]) -> str | None:
+def _names(answer: dict[str, Any]) -> names.Names:
     contacts = answer.get("contacts")
     if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict):
-        wa_id = contacts[0].get("wa_id")
-        if isinstance(wa_id, str) and wa_id.isascii() and wa_id.isdecimal() and len(wa_id) <= 20:
-            return f"+{wa_id}"
-    return None
+        first = contacts[0]
+        return names.read(first.get("wa_id"), first.get("user_id"), first.get("parent_user_id"))
+    return names.NOBODY
 
 
 def _wamid(answer: dict[str, Any]) -> str | None:

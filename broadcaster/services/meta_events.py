@@ -72,13 +72,13 @@ def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
     stops = [said.person for said in callback.inbound if _is_stop(said, words)]
     if stops:
         opt_outs.suppress(stops, "stop word", "callback", now)
-    for moved in callback.renumbered:
-        if suppressions.find(moved.person):
-            opt_outs.suppress([moved.now], "number changed", "callback", now)
+    for change in callback.changes:
+        if change.new.preferred and any(suppressions.find(name) for name in change.old.known):
+            opt_outs.suppress([change.new.preferred], "number changed", "callback", now)
     for preference in callback.preferences:
         if preference.stops:
             opt_outs.suppress([preference.person], "preference", "callback", now)
-        else:
+        elif preference.consents:
             opt_outs.lift(preference.person, "preference", now)
 
 
