@@ -1,10 +1,10 @@
 """What Meta tells: receipts settle messages, people opt out, templates and numbers change."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from broadcaster.domain import strict_json
+from broadcaster.domain import opt_out_words, strict_json
+from broadcaster.domain.opt_out_words import OptOutWords
 from broadcaster.errors import Faults
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import Callback, Inbound, NumberNews, TemplateNews
@@ -68,8 +68,8 @@ def replay(stop_words: Iterable[str], since: int, now: int) -> int:
 
 
 def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
-    words = {_plain(word) for word in stop_words}
-    stops = [said.person for said in callback.inbound if _is_stop(said, words)]
+    words = opt_out_words.with_added(tuple(stop_words))
+    stops = [said.person for said in callback.inbound if _opts_out(said, words)]
     if stops:
         opt_outs.suppress(stops, "stop word", "callback", now)
     for change in callback.changes:
@@ -82,14 +82,8 @@ def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
             opt_outs.lift(preference.person, "preference", now)
 
 
-def _is_stop(said: Inbound, words: set[str]) -> bool:
-    return any(len(word) < 100 and _plain(word) in words for word in said.said)
-
-
-def _plain(text: str) -> str:
-    """Without case, marks above letters and outer blanks: Iptal is IPTAL, with or without its dot."""
-    apart = unicodedata.normalize("NFKD", text.strip().casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c))
+def _opts_out(said: Inbound, words: OptOutWords) -> bool:
+    return any(words.is_stop(text, text in said.tapped) for text in said.said)
 
 
 # Templates and numbers
