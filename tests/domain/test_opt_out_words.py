@@ -50,6 +50,11 @@ TYPED = [
     "إيقاف", "ايقاف", "إِيقاف", "إيـقـاف", "إيقاف العروض الترويجية", "ايقاف العروض", "إلغاء الاشتراك",
     "الغاء الاشتراك",
     "توقف", "أوقف",
+    # Only a stop word and words of marketing
+    "stop promos", "STOP ALL MESSAGES", "Stop sending ads", "Werbung stoppen", "Newsletter abbestellen",
+    "Stop pub",
+    "Promosyonları durdur", "Parar mensagens", "Interrompi le promozioni", "Berhenti langganan",
+    "मैसेज बंद करो", "إيقاف الرسائل",
     # Russian
     "Стоп", "СТОП!", "Остановить рекламу", "Отписаться",
 ]  # fmt: skip
@@ -79,6 +84,7 @@ NEVER = [
     "Don't stop", "Don’t stop", "Don´t stop", "Do not stop", "Never stop", "Non-stop", "Can't stop",
     "Stop or continue?",
     "Bus stop", "Next stop", "Stop by", "Stop order", "Cancel appointment", "Cancel my booking", "Pit stop",
+    "Stop card",
     "Siparişi iptal et", "Randevuyu iptal et", "Siparişi durdur", "Durdurma", "Durdurma, devam et",
     "İptal etme",
     "Rezervasyon iptal", "Kargoyu durdur", "İşlemi durdur",
@@ -103,7 +109,8 @@ SENTENCES = [
     "Siparişimi iptal etmek istiyorum", "iptal edebilir miyim", "durdurabilir misiniz",
     "quiero parar mañana",
     "¿Cuándo baja el precio?", "dar de baja mi tarjeta", "Vou parar aí amanhã", "posso sair às 5?",
-    "Kann ich mich abmelden?", "je vais arrêter demain", "kapan berhenti hujan",
+    "Kann ich mich abmelden?", "je vais arrêter demain", "kapan berhenti hujan", "When does promo stop",
+    "stop worrying", "the offer stops", "Stop it",
     "Promosyonları durdurur musunuz acaba",
 ]  # fmt: skip
 
