@@ -1,11 +1,8 @@
 """What Meta calls one person: a number, a business-scoped user id, a parent id."""
 
-import re
 from typing import Any, NamedTuple
 
 from broadcaster.domain import phone
-
-_NUMBER = re.compile(r"\+?([1-9][0-9]{4,19})", re.ASCII)
 
 
 class Names(NamedTuple):
@@ -28,7 +25,7 @@ class Names(NamedTuple):
     @property
     def is_pair(self) -> bool:
         """Whether two names or more stand together, so that each tells something of the other."""
-        return len(self.known) > 1
+        return self.count(None) < 2
 
 
 NOBODY = Names()
@@ -40,17 +37,20 @@ def read(number: Any, user_id: Any = None, parent_id: Any = None) -> Names:
     What has not the form of a name is left out, for a filler such as "0" or "unknown" would make one
     person of many.
     """
-    theirs = _number(number)
-    ours = _user_id(user_id)
-    if theirs is None and ours is None:
+    digits = _number(number)
+    own = None if user_id is None else _user_id(user_id)
+    if digits is None and own is None:
         # Somebody without a number may be named by the id where the number used to be.
-        ours = _user_id(number)
-    return Names(theirs, ours, _user_id(parent_id))
+        own = _user_id(number)
+    return Names(digits, own, None if parent_id is None else _user_id(parent_id))
 
 
 def _number(value: Any) -> str | None:
-    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    return f"+{found[1]}" if found else None
+    if not isinstance(value, str):
+        return None
+    digits = value.removeprefix("+")
+    is_number = digits.isdecimal() and digits.isascii() and 5 <= len(digits) <= 20 and digits[0] != "0"
+    return "+" + digits if is_number else None
 
 
 def _user_id(value: Any) -> str | None:

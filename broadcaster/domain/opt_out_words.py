@@ -132,10 +132,10 @@ BUSINESS = """
 order, purchase, appointment, booking, reserv, deliver, shipment, shipping, payment, invoice, refund, return
 service, meeting, timer, alarm, course, class, training, event, account, card, smok
 sipariş, randevu, rezervasyon, teslimat, kargo, ödeme, fatura, iade, işlem, servis, durak, hesap, kart, sigara
-pedido, cita, reserva, entrega, envío, pago, factura, compra, turno, viaje, servicio, clase, cuenta, tarjeta, línea, fumar
-agendamento, consulta, pagamento, viagem, serviço, horário, conta, cartão
-termin, bestell, buchung, liefer, zahlung, rechnung, auftrag, reise, versand, kurs, veranstaltung, konto, rauch
-commande, rendez, rdv, livraison, paiement, facture, achat, voyage, cours, compte, carte, fumer
+pedido, cita, reserva, entrega, envío, pago, factura, compra, turno, viaje, servicio, clase
+cuenta, tarjeta, línea, fumar, agendamento, consulta, pagamento, viagem, serviço, horário, conta, cartão
+termin, bestell, buchung, liefer, zahlung, rechnung, auftrag, reise, versand, kurs, konto, rauch
+veranstaltung, commande, rendez, rdv, livraison, paiement, facture, achat, voyage, cours, compte, carte, fumer
 ordin, appuntament, prenotazion, consegn, spedizion, fattura, acquist, viaggio, corso, conto, carta
 pesanan, janji, pengiriman, pembayaran, tagihan, pembelian, merokok
 ऑर्डर, आर्डर, अपॉइंटमेंट, बुकिंग, डिलीवरी, भुगतान, दुकान

@@ -139,11 +139,16 @@ def _read_change(name: str, waba_id: str, value: dict[str, Any], found: Callback
 
 def _read_messages(value: dict[str, Any], found: Callback) -> None:
     statuses, messages = list(_objects(value.get("statuses"))), list(_objects(value.get("messages")))
+    speaks_of_group = False
     for status in statuses:
-        called = names.NOBODY if _is_of_group(status) else _recipient(status)
+        if status.get("recipient_type") == "group":
+            speaks_of_group, called = True, names.NOBODY
+        else:
+            called = _recipient(status)
         found.receipts += _receipt(status, called)
-        found.pairs += _pair(called)
-    if (statuses or messages) and not any(map(_is_of_group, statuses)):
+        if called.is_pair:
+            found.pairs.append(called)
+    if (statuses or messages) and not speaks_of_group:
         found.pairs += _contact_pairs(value)
     ours, profiles = _our_number(value), _profiles(value)
     for message in messages:
@@ -288,10 +293,6 @@ def _contact_pairs(value: dict[str, Any]) -> Iterator[Names]:
         called = _named(contact)
         if ours is None or called.number != f"+{ours}":
             yield from _pair(called)
-
-
-def _is_of_group(status: dict[str, Any]) -> bool:
-    return bool(status.get("recipient_type") == "group")
 
 
 def _our_number(value: dict[str, Any]) -> str | None:

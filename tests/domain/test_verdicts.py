@@ -80,3 +80,23 @@ def test_the_details_are_told_rather_than_the_title() -> None:
     verdict = judge(400, refusal(131008, error_data={"details": "body is missing"}))
     assert verdict.text == "body is missing"
     assert judge(200, accepted()).wamid == "wamid.A=="
+
+
+@pytest.mark.parametrize(
+    ("contact", "names"),
+    [
+        ({"input": "1", "wa_id": "5215512345678"}, ("+5215512345678", None, None)),
+        ({"user_id": "TR.2222"}, (None, "TR.2222", None)),
+        (
+            {"wa_id": "905551110002", "user_id": "TR.2222", "parent_user_id": "TR.ENT.5551"},
+            ("+905551110002", "TR.2222", "TR.ENT.5551"),
+        ),
+        ({"wa_id": 7, "user_id": ["x"], "parent_user_id": "unknown"}, (None, None, None)),
+        ({}, (None, None, None)),
+        ("x", (None, None, None)),
+    ],
+)
+def test_an_answer_tells_what_meta_calls_the_person(contact: Any, names: tuple[str | None, ...]) -> None:
+    verdict = judge(200, json.dumps({"messages": [{"id": "w"}], "contacts": [contact]}).encode())
+    assert verdict.reaction == Reaction.SENT
+    assert (verdict.wa_id, verdict.user_id, verdict.parent_id) == names

@@ -71,7 +71,11 @@ def test_whom_meta_calls_opted_out_is_suppressed_by_receipt(client: Client) -> N
         ("İptal", True),
         ("iptal", True),
         ("Baja", True),
+        ("STOP.", True),
+        ("Stop promotions", True),
+        ("إيقاف العروض الترويجية", True),
         ("please stop", False),
+        ("Siparişi iptal et", False),
         ("", False),
     ],
 )
@@ -103,6 +107,34 @@ def test_a_tapped_button_and_a_preference_opt_out_and_back_in(client: Client) ->
     assert {row.recipient for row in Suppression.select()} == {"+905554440001", "+905554440002"}
     hear(client.settings, callback(field="user_preferences", user_preferences=[wish | {"value": "resume"}]))
     assert [row.recipient for row in Suppression.select()] == ["+905554440001"]
+
+
+@pytest.mark.parametrize(
+    ("text", "stops"),
+    [("Stop promotions", True), ("Unsubscribe from Promos", True), ("Siparişi iptal et", False)],
+)
+@pytest.mark.parametrize("field", ["messages", "standby"])
+def test_a_tapped_label_opts_out_by_what_it_says(client: Client, field: str, text: str, stops: bool) -> None:
+    tapped = {"from": "905554440001", "type": "button", "button": {"payload": text, "text": text}}
+    hear(client.settings, callback(field=field, messages=[tapped]))
+    assert Suppression.select().count() == stops
+
+
+def test_an_older_resume_in_one_callback_lifts_nothing_and_a_signup_is_consent(client: Client) -> None:
+    wish = {"wa_id": "905554440002", "category": "marketing_messages", "value": "stop", "timestamp": 9}
+    older = wish | {"value": "resume", "timestamp": 8}
+    hear(client.settings, callback(field="user_preferences", user_preferences=[wish, older]))
+    assert Suppression.select().count() == 1
+    newer = wish | {"value": "signup", "timestamp": 10}
+    hear(client.settings, callback(field="user_preferences", user_preferences=[newer]))
+    assert Suppression.select().count() == 0
+
+
+def test_an_opt_out_follows_its_person_to_a_new_user_id(client: Client) -> None:
+    opted = {"from_user_id": "TR.2222", "type": "text", "text": {"body": "stop"}}
+    told = {"type": "user_changed_user_id", "user_id": "TR.3333", "previous_user_id": "TR.2222"}
+    hear(client.settings, callback(messages=[opted, {"type": "system", "system": told}]))
+    assert {row.recipient for row in Suppression.select()} == {"TR.2222", "TR.3333"}
 
 
 def test_an_opt_out_follows_its_person_to_a_new_number(client: Client) -> None:
