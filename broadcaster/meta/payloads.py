@@ -31,6 +31,8 @@ class Inbound:
     name: str | None = None
     names: Names = names.NOBODY
     tapped: tuple[str, ...] = ()
+    at: int | None = None
+    """Meta's time, in epoch ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class Callback:
     preferences: list[Preference] = field(default_factory=list)
     pairs: list[Names] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    account: str | None = None
+    """The business account the callback is about, for user ids are a portfolio's."""
     templates: list[TemplateNews] = field(default_factory=list)
     numbers: list[NumberNews] = field(default_factory=list)
 
@@ -107,6 +111,7 @@ def read(document: Any) -> Callback:
     """The parts of a callback that are known."""
     found = Callback()
     for entry in _objects(_get(document, "entry")):
+        found.account = found.account or str(entry.get("id", ""))[:64]
         for change in _objects(entry.get("changes")):
             value = change.get("value")
             if isinstance(value, dict):
@@ -216,6 +221,7 @@ def _inbound(message: dict[str, Any], profiles: Mapping[str, str]) -> Iterator[I
         next((profiles[name] for name in called.known if name in profiles), None),
         called,
         _texts(seen),
+        _time(message.get("timestamp")),
     )
 
 

@@ -10,7 +10,7 @@ from broadcaster.meta import payloads
 from broadcaster.meta.payloads import Callback, Inbound, NumberNews, TemplateNews
 from broadcaster.settlement import event_documents, lifecycle, opt_outs, outcomes
 from broadcaster.settlement.event_documents import ChannelDocument, TemplateDocument
-from broadcaster.store import callbacks, channels, contacts, definitions, suppressions
+from broadcaster.store import callbacks, channels, contacts, definitions, people
 from broadcaster.store.models import Channel
 
 SENDABLE = "APPROVED"
@@ -39,6 +39,7 @@ def keep(received: Sequence[ReceivedCallback], now: int) -> None:
 def follow(callback: Callback, stop_words: Iterable[str], now: int) -> None:
     """Do everything a callback asks besides its receipts."""
     _opt_outs(callback, stop_words, now)
+    _learn_names(callback, now)
     contacts.note_names({said.person: said.name for said in callback.inbound if said.name})
     for news in callback.templates:
         _template(news, now)
@@ -68,18 +69,25 @@ def replay(stop_words: Iterable[str], since: int, now: int) -> int:
 
 
 def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
+    """Who wants no marketing (any more), in the order of Meta's own times."""
     words = opt_out_words.with_added(tuple(stop_words))
-    stops = [said.person for said in callback.inbound if _opts_out(said, words)]
-    if stops:
-        opt_outs.suppress(stops, "stop word", "callback", now)
-    for change in callback.changes:
-        if change.new.preferred and any(suppressions.find(name) for name in change.old.known):
-            opt_outs.suppress([change.new.preferred], "number changed", "callback", now)
+    for said in callback.inbound:
+        if _opts_out(said, words):
+            opt_outs.heed_stop(said.person, "stop word", said.at or now, now)
     for preference in callback.preferences:
         if preference.stops:
-            opt_outs.suppress([preference.person], "preference", "callback", now)
+            opt_outs.heed_stop(preference.person, "preference", preference.at or now, now)
         elif preference.consents:
-            opt_outs.lift(preference.person, "preference", now)
+            opt_outs.heed_consent(preference.person, "preference", preference.at or now, now)
+
+
+def _learn_names(callback: Callback, now: int) -> None:
+    """Which names mean one person. After the opt-outs, so that a stranger who stopped is known by all."""
+    people.learn(callback.pairs, channels.portfolio_of(callback.account), now)
+    for change in callback.changes:
+        if change.old.preferred and change.new.preferred:
+            people.join([(change.old.preferred, change.new.preferred)])
+        people.learn([change.new], channels.portfolio_of(callback.account), now)
 
 
 def _opts_out(said: Inbound, words: OptOutWords) -> bool:

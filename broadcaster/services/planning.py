@@ -11,8 +11,8 @@ from broadcaster.domain.templates import Component, Preview
 from broadcaster.domain.variables import effective
 from broadcaster.domain.words import OnInvalid
 from broadcaster.errors import Fault, Faults, Invalid, Kind
-from broadcaster.services.approved_templates import ApprovedTemplate, ApprovedTemplates
 from broadcaster.services.addressees import Addressees
+from broadcaster.services.approved_templates import ApprovedTemplate, ApprovedTemplates
 from broadcaster.services.specs import Names, Recipient, Spec
 from broadcaster.store import channels
 from broadcaster.store.claims import SUPPRESSED

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from broadcaster import log
 from broadcaster.domain import verdicts
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, Sent, decide
+from broadcaster.domain.names import Names
 from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
 from broadcaster.domain.words import Delivery, PauseReason
@@ -21,7 +22,6 @@ from broadcaster.settlement.event_documents import Happening
 from broadcaster.store import allowance, broadcasts, callbacks, channels, conversations, messages, people
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.messages import Moved
-from broadcaster.store.people import Names
 
 RECENT_MS = 15 * 60_000
 """How old a failure may be and still say that the next would fail alike."""
@@ -145,9 +145,29 @@ def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int)
     moved = messages.receive(callbacks.match(receipts, now), now)
     if log.is_detailed():
         _log_receipts(moved)
+    _learn_recipients(moved, now)
     senders = broadcasts.channels_of({row.broadcast_id for row in moved})
     settled = [one for row in moved for one in _received(row, senders[row.broadcast_id], heed_failures, now)]
     return _SettledReceipts(sum(row.is_changed for row in moved), settled)
+
+
+def _learn_recipients(moved: Iterable[Moved], now: int) -> None:
+    """What Meta calls those our messages went to. Most are called as we call them."""
+    told = [row for row in moved if row.names.known not in ((), (row.recipient,))]
+    people.join(
+        (row.recipient, name)
+        for row in told
+        for name in row.names.known
+        if name.startswith("+") == row.recipient.startswith("+")
+    )
+    people.learn([_beside(row.recipient, row.names) for row in told], None, now)
+
+
+def _beside(recipient: str, told: Names) -> Names:
+    """Meta's names with ours among them."""
+    if recipient.startswith("+"):
+        return told._replace(number=recipient)
+    return told._replace(user_id=recipient) if told.user_id is None else told
 
 
 def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Iterator[Settled]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from broadcaster import log
 from broadcaster.domain import strict_json
+from broadcaster.domain.names import Names
 from broadcaster.domain.receipts import Receipt
 from broadcaster.store import database, installation
 from broadcaster.store.messages import Matched
@@ -27,7 +29,11 @@ def take_early(wamids: Sequence[str]) -> list[Receipt]:
         return []
     rows = [row for part in database.parts(wamids, _AT_ONCE) for row in _early(part)]
     EarlyReceipt.delete().where(EarlyReceipt.id.in_([row.id for row in rows])).execute()
-    return [Receipt(**strict_json.loads(row.receipt.encode())) for row in rows]
+    return [_stored(strict_json.loads(row.receipt.encode())) for row in rows]
+
+
+def _stored(facts: dict[str, Any]) -> Receipt:
+    return Receipt(**{**facts, "names": Names(*facts.get("names", ()))})
 
 
 def _early(wamids: Sequence[str]) -> list[EarlyReceipt]:

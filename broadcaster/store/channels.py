@@ -16,6 +16,12 @@ def assume_tier(tier: str) -> None:
     _assumed_tier = tier
 
 
+def portfolio_of(waba_id: str | None) -> str | None:
+    """The portfolio of a business account, None if no channel of it is known."""
+    row = Channel.get_or_none(Channel.waba_id == waba_id)
+    return None if row is None else row.portfolio
+
+
 def tier_of(row: Channel) -> str:
     """Meta's word for the tier of the channel's portfolio, or the assumed one."""
     return pacing.known_tier(row.tier, _assumed_tier)

@@ -13,6 +13,7 @@ from peewee import JOIN, fn
 
 from broadcaster.domain import strict_json
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
+from broadcaster.domain.names import NOBODY, Names
 from broadcaster.domain.receipts import UNDELIVERED, Receipt, Standing, settle
 from broadcaster.domain.words import Delivery, MessageStanding
 from broadcaster.store import database, statuses
@@ -41,6 +42,8 @@ class Moved(NamedTuple):
     has_left: bool = False
     delivery: Delivery | None = None
     failures: tuple[Receipt, ...] = ()
+    names: Names = NOBODY
+    """What Meta calls the person, where a receipt told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,8 @@ def _within(room: int | None, rows: list[list[Any]], now: int) -> list[Due]:
         # A name that means nobody (any more) is a person of its own.
         person = -row_id if contact_id is None else contact_id
         row = Claimed(row_id, attempt, tries, broadcast_id, recipient, content, now, person)
-        known = room is None or bool(is_known) or person in met
-        if known or len(met) < room:
+        known = bool(is_known) or room is None or person in met
+        if known or room is None or len(met) < room:
             if not known:
                 met.add(person)
             kept.append(Due(row, known, bool(is_suppressed)))
@@ -411,6 +414,7 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
                 has_left=after.state == "sent" != before.state,
                 delivery=_news(before, after),
                 failures=tuple(receipt for receipt, _ in news if receipt.status == "failed"),
+                names=news[-1][0].names,
             )
         )
     names = ("settled_at", "pricing", *_RECEIVED)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from broadcaster.domain import phone
+from broadcaster.domain.names import Names
 from broadcaster.store import database, models
 from broadcaster.store.models import Contact, ContactName, Conversation, Forwarded, Suppression
 
@@ -22,20 +23,6 @@ class Person(NamedTuple):
 
     contact_id: int
     is_suppressed: bool
-
-
-class Names(NamedTuple):
-    """What Meta calls one person, in one object of an answer or a callback; what it did not tell is None.
-
-    `user_id` is of a portfolio, `parent_id` of a group of portfolios.
-    """
-
-    number: str | None = None
-    user_id: str | None = None
-    parent_id: str | None = None
-
-    def known(self) -> tuple[str, ...]:
-        return tuple(name for name in self if name)
 
 
 def who(names: Iterable[str]) -> dict[str, Person]:
@@ -138,12 +125,12 @@ def learn(told: Iterable[Names], portfolio: str | None, now: int) -> None:
     `portfolio` is whose user ids these are. Names of which none is known are left alone: nobody was written
     to under them, and nobody opted out.
     """
-    pairs = [names for names in dict.fromkeys(told) if len(names.known()) > 1]
+    pairs = [names for names in dict.fromkeys(told) if names.is_pair]
     if not pairs:
         return
-    known = who({s for names in pairs for name in names.known() for s in phone.spellings(name)})
+    known = who({s for names in pairs for name in names.known for s in phone.spellings(name)})
     for names in pairs:
-        spellings = [s for name in names.known() for s in phone.spellings(name)]
+        spellings = [s for name in names.known for s in phone.spellings(name)]
         owners = {known[s].contact_id for s in spellings if s in known}
         if owners and (len(owners) > 1 or any(name not in known for name in spellings)):
             # Read again: an earlier pair may have merged these people.
@@ -157,7 +144,7 @@ def _learn_one(names: Names, portfolio: str | None, now: int) -> None:
         # The number has changed hands: it goes to the person Meta names now, with its opt-out.
         _pass_number_on(names, by_number, portfolio, now)
         return
-    owners = sorted({i for i in (one(name) for name in names.known()) if i is not None})
+    owners = sorted({i for i in (one(name) for name in names.known) if i is not None})
     if not owners:
         return
     for loser in owners[1:]:
@@ -166,7 +153,9 @@ def _learn_one(names: Names, portfolio: str | None, now: int) -> None:
 
 
 def _add_names(contact_id: int, names: Names, portfolio: str | None) -> None:
-    rows = [(s, contact_id, None) for s in (phone.spellings(names.number) if names.number else ())]
+    rows: list[tuple[str, int, str | None]] = [
+        (s, contact_id, None) for s in (phone.spellings(names.number) if names.number else ())
+    ]
     rows += [(name, contact_id, portfolio) for name in (names.user_id, names.parent_id) if name]
     database.insert_rows(
         ContactName,
@@ -311,8 +300,9 @@ def current_ids(public_ids: Iterable[str]) -> dict[str, str]:
 # Words on marketing
 
 
-def note_word(contact_id: int, at: int) -> bool:
-    """Note Meta's time of a word on marketing (epoch milliseconds); False if a newer one is known."""
-    not_newer = Contact.word_at.is_null() | (Contact.word_at <= at)
-    query = Contact.update(word_at=at).where((Contact.id == contact_id) & not_newer)
+def note_word(contact_id: int, at: int, unless_equal: bool = False) -> bool:
+    """Note Meta's time of a word on marketing (epoch milliseconds); False if a newer one is known, or with
+    `unless_equal` one of the same time."""
+    older = Contact.word_at < at if unless_equal else Contact.word_at <= at
+    query = Contact.update(word_at=at).where((Contact.id == contact_id) & (Contact.word_at.is_null() | older))
     return query.execute() == 1

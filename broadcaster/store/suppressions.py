@@ -84,5 +84,3 @@ def listed(after: str, limit: int) -> list[Listed]:
 def of_contact(contact_id: int) -> Suppression | None:
     """The opt-out of a contact."""
     return Suppression.get_or_none(Suppression.contact_id == contact_id)
-
-

@@ -103,7 +103,8 @@ def name_people(db):
     for part in parts([(name, root(contact_id)) for name, contact_id in sorted(owner.items())]):
         marks = ", ".join([f"({db.param}, {db.param})"] * len(part))
         db.execute_sql(
-            f"INSERT INTO contact_name (name, contact_id) VALUES {marks}", [value for row in part for value in row]
+            f"INSERT INTO contact_name (name, contact_id) VALUES {marks}",
+            [value for row in part for value in row],
         )
     return {contact_id: root(contact_id) for contact_id in merged}
 
