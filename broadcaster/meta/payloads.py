@@ -101,7 +101,7 @@ class Callback:
     preferences: list[Preference] = field(default_factory=list)
     pairs: list[Names] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    account: str | None = None
+    account: str | None = field(default=None, compare=False)
     """The business account the callback is about, for user ids are a portfolio's."""
     templates: list[TemplateNews] = field(default_factory=list)
     numbers: list[NumberNews] = field(default_factory=list)
@@ -111,7 +111,7 @@ def read(document: Any) -> Callback:
     """The parts of a callback that are known."""
     found = Callback()
     for entry in _objects(_get(document, "entry")):
-        found.account = found.account or str(entry.get("id", ""))[:64]
+        found.account = found.account or str(entry.get("id", ""))[:64] or None
         for change in _objects(entry.get("changes")):
             value = change.get("value")
             if isinstance(value, dict):

@@ -11,7 +11,7 @@ from broadcaster.services import progress
 from broadcaster.services.planning import Plan
 from broadcaster.services.progress import Progress
 from broadcaster.settlement import lifecycle
-from broadcaster.store import broadcasts, database, idempotency, people
+from broadcaster.store import broadcasts, database, idempotency
 from broadcaster.worker.schedule import Schedule
 
 HIGH, NORMAL = 1, 0
@@ -69,7 +69,6 @@ def submit(
         task_id = schedule.wake_at(accepted.channel.id, accepted.spec.due_at)
         row = broadcasts.accept({**facts, "task_id": task_id}, accepted.drafts, now)
         lifecycle.finish([row.id], now)
-        people.add_new((draft.recipient for draft in accepted.drafts if not draft.error_code), now)
         answer = render(progress.of_each([broadcasts.get(row.id)], now)[0])
         if once:
             idempotency.remember(once.token_id, once.key, once.fingerprint, row.id, answer, now)

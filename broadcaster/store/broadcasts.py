@@ -1,6 +1,6 @@
 """Broadcasts: their facts, from acceptance to the end, and the queries of the sweep and of the APIs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired
 
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from broadcaster import log
 from broadcaster.domain.words import BroadcastStage, BroadcastStatus, OnUnknown, PauseReason
-from broadcaster.store import counters, database, messages, statuses
+from broadcaster.store import counters, database, messages, people, statuses
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
@@ -38,9 +38,10 @@ class Facts(TypedDict):
     expire_at: NotRequired[int | None]
 
 
-def accept(facts: Facts, drafts: Iterable[messages.Draft], now: int) -> Broadcast:
+def accept(facts: Facts, drafts: Sequence[messages.Draft], now: int) -> Broadcast:
     """Store a broadcast and all its messages; the caller's transaction makes it one."""
     broadcast = Broadcast.create(created_at=now, **{"on_unknown": "fail", "face": "own", **facts})
+    people.add_new((draft.recipient for draft in drafts if not draft.error_code), now)
     messages.insert(broadcast.id, drafts, broadcast.due_at, now)
     return broadcast
 

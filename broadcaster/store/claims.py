@@ -143,7 +143,10 @@ def _carries_marketing(active: _Active, message: Claimed) -> bool:
     """Whether the template of the message itself, as it is now, is marketing."""
     if message.content.startswith(active.template):
         return active.is_marketing
-    name, language = messages.template_of(message.content)
+    named = messages.template_of(message.content)
+    if named is None:
+        return active.is_marketing
+    name, language = named
     query = (
         Template.select(Template.category)
         .join(Channel, on=(Channel.waba_id == Template.waba_id))

@@ -131,10 +131,10 @@ def beginning(name: str, language: str) -> str:
     return f'{{"name":"{name}","language":{{"code":"{language}"}}'
 
 
-def template_of(content: str) -> tuple[str, str]:
-    """The name and the language of the template that a message carries."""
+def template_of(content: str) -> tuple[str, str] | None:
+    """The name and the language of the template that a message carries, if it names one."""
     document = strict_json.loads(content.encode())
-    return document["name"], document["language"]["code"]
+    return (document["name"], document["language"]["code"]) if "name" in document else None
 
 
 def has_due(broadcast_id: int, now: int) -> bool:

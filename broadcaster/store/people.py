@@ -248,8 +248,8 @@ CONTACT_PREFIX, CONVERSATION_PREFIX = "ct_", "cv_"
 _MERGE = (
     # Whoever opted out under either name has opted out; the newest word is what later ones are compared with.
     "INSERT INTO suppression (contact_id, recipient, reason, source, created_at)"
-    " SELECT :kept, (SELECT recipient FROM contact WHERE id = :kept), reason, source, created_at FROM suppression"
-    " WHERE contact_id = :loser"
+    " SELECT :kept, (SELECT recipient FROM contact WHERE id = :kept), reason, source, created_at"
+    " FROM suppression WHERE contact_id = :loser"
     " ON CONFLICT (contact_id) DO UPDATE SET reason = excluded.reason, source = excluded.source,"
     " created_at = excluded.created_at WHERE excluded.created_at > suppression.created_at",
     "DELETE FROM suppression WHERE contact_id = :loser",
@@ -305,4 +305,4 @@ def note_word(contact_id: int, at: int, unless_equal: bool = False) -> bool:
     `unless_equal` one of the same time."""
     older = Contact.word_at < at if unless_equal else Contact.word_at <= at
     query = Contact.update(word_at=at).where((Contact.id == contact_id) & (Contact.word_at.is_null() | older))
-    return query.execute() == 1
+    return database.change(query) == 1

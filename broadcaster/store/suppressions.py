@@ -31,8 +31,9 @@ def add(names: Iterable[str], reason: str, source: str, now: int, at: int | None
         "INSERT INTO suppression (contact_id, recipient, reason, source, created_at)"
         " SELECT v.contact_id, contact.recipient, v.reason, v.source, v.created_at FROM v"
         " JOIN contact ON contact.id = v.contact_id WHERE 1 = 1"
-        " ON CONFLICT (contact_id) DO UPDATE SET reason = excluded.reason, source = excluded.source,"
-        " created_at = excluded.created_at WHERE excluded.created_at > suppression.created_at",
+        # How we first knew stays; the time moves on, for a consent counts only if it is newer.
+        " ON CONFLICT (contact_id) DO UPDATE SET created_at = excluded.created_at"
+        " WHERE excluded.created_at > suppression.created_at",
         ("contact_id", "reason", "source", "created_at"),
         [(i, reason, source, now if at is None else at) for i in sorted({i for i in owners.values() if i})],
     )

@@ -91,7 +91,7 @@ def _facts(row: Channel) -> Facts:
 
 
 def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[int, int]:
-    """The contacts another worker wrote to a moment ago, if one did, and when they may be written to again."""
+    """Whom (by contact) another worker wrote to a moment ago, and when they may be written to again."""
     if now - previous.claimed_at > PAIR_MS:
         return {}
     return conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)

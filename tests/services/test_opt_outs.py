@@ -2,7 +2,7 @@
 
 import pytest
 
-from broadcaster.store import installation
+from broadcaster.store import installation, suppressions
 from broadcaster.store.models import Event, Message, Suppression
 from tests.support.broadcasts import broadcast_in
 from tests.support.callbacks import callback, hear, status
@@ -106,6 +106,9 @@ def test_a_tapped_button_and_a_preference_opt_out_and_back_in(client: Client) ->
     hear(client.settings, callback(field="user_preferences", user_preferences=[wish]))
     assert {row.recipient for row in Suppression.select()} == {"+905554440001", "+905554440002"}
     hear(client.settings, callback(field="user_preferences", user_preferences=[wish | {"value": "resume"}]))
+    assert suppressions.find("+905554440002"), "of two words in one second the stop counts"
+    later = wish | {"value": "resume", "timestamp": 2}
+    hear(client.settings, callback(field="user_preferences", user_preferences=[later]))
     assert [row.recipient for row in Suppression.select()] == ["+905554440001"]
 
 
@@ -134,7 +137,8 @@ def test_an_opt_out_follows_its_person_to_a_new_user_id(client: Client) -> None:
     opted = {"from_user_id": "TR.2222", "type": "text", "text": {"body": "stop"}}
     told = {"type": "user_changed_user_id", "user_id": "TR.3333", "previous_user_id": "TR.2222"}
     hear(client.settings, callback(messages=[opted, {"type": "system", "system": told}]))
-    assert {row.recipient for row in Suppression.select()} == {"TR.2222", "TR.3333"}
+    assert Suppression.select().count() == 1
+    assert suppressions.find("TR.2222") == suppressions.find("TR.3333") is not None
 
 
 def test_an_opt_out_follows_its_person_to_a_new_number(client: Client) -> None:
@@ -142,4 +146,5 @@ def test_an_opt_out_follows_its_person_to_a_new_number(client: Client) -> None:
     told = {"type": "user_changed_number", "wa_id": "905554440009", "body": "x"}
     hear(client.settings, callback(messages=[{"from": "905554440001", "type": "system", "system": told}]))
     hear(client.settings, callback(messages=[{"from": "905554440002", "type": "system", "system": told}]))
-    assert {row.recipient for row in Suppression.select()} == {"+905554440001", "+905554440009"}
+    assert Suppression.select().count() == 1
+    assert suppressions.find("+905554440001") == suppressions.find("+905554440009") is not None

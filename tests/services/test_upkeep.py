@@ -12,7 +12,7 @@ from broadcaster.errors import Invalid, Misconfigured
 from broadcaster.meta import payloads
 from broadcaster.services import upkeep
 from broadcaster.settlement import opt_outs
-from broadcaster.store import contacts, database, events, models
+from broadcaster.store import allowance, database, events, models, people, suppressions
 from broadcaster.store.messages import Matched, receive
 from broadcaster.store.models import (
     Broadcast,
@@ -21,8 +21,6 @@ from broadcaster.store.models import (
     Conversation,
     Event,
     Message,
-    Reached,
-    Suppression,
 )
 from broadcaster.worker import presence
 from tests.support.broadcasts import settle
@@ -108,8 +106,8 @@ def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Clie
             Callback.create(received_at=NOW, body=json.dumps({"from": number}))
             events.add("optout.changed", [{"to": f"+{number}"}], NOW)
         opt_outs.suppress([ANA], "asked", "api", NOW)
-        Reached.create(portfolio="77", recipient=ANA, at=NOW)
-        contacts.note_wa_ids([("+905554440001", "+905554449999")])
+        allowance.reached([("77", ANA, NOW)])
+        people.join([("+905554440001", "+905554449999")])
     totals = [row[2]["total"] for row in counters(client)]
     found = upkeep.erase(ANA, NOW)
     assert found == {
@@ -121,11 +119,15 @@ def test_erasing_a_person_leaves_no_trace_and_every_other_as_it_was(client: Clie
         "onTheirWay": 0,
     }
     assert [row[2]["total"] for row in counters(client)] == totals
-    for table in (Message, Contact, Callback, Event):
+    # A bare row stays for the opt-out and the allowance; nobody is shown it.
+    bare = Contact.get(Contact.id == people.one(ANA))
+    assert (bare.name, bare.erased_at) == (None, NOW)
+    assert client.get("/v1/contacts", params={"to": ANA}).json["data"] == []
+    for table in (Message, Callback, Event):
         for row in table.select().dicts():
             assert "905554440000" not in json.dumps(row)
     assert Message.select().where(Message.recipient == "+905554440001").count() == 2
-    assert Suppression.select().where(Suppression.recipient == ANA).exists()
+    assert suppressions.find(ANA) is not None
     [cancelled] = Message.select().where(Message.state == "cancelled")
     assert cancelled.error_code == "ERASED"
     assert client.get(f"/v1/broadcasts/{public_id}").json["stats"]["success"] == 2

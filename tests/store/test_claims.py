@@ -10,10 +10,10 @@ from broadcaster.store import (
     broadcasts,
     channels,
     claims,
-    contacts,
     database,
     leases,
     messages,
+    people,
     suppressions,
 )
 from broadcaster.store.claims import Terms
@@ -76,7 +76,7 @@ def test_what_was_refused_gives_its_place_back(channel_row: Any) -> None:
     found = take(channel_row, room=2)
     messages.settle_failed([Failed(*mark(found.messages[0], "131026", "no"))])
     allowance.not_reached([("77", row.recipient, row.claimed_at) for row in found.messages[:1]])
-    assert [row.recipient for row in Reached.select()] == ["+905554440001"]
+    assert [row.contact_id for row in Reached.select()] == [people.one("+905554440001")]
     allowance.reached([("77", "+905554440001", NOW + 5)])
     allowance.not_reached([("77", "+905554440001", NOW)])
     assert Reached.select().count() == 1
@@ -90,7 +90,9 @@ def test_two_broadcasts_space_one_person_apart(channel_row: Any) -> None:
     assert take(channel_row, now=NOW + PAIR_MS - 1).messages == []
     assert len(take(channel_row, now=NOW + PAIR_MS).messages) == 2
     accepted(channel_row, 1, number=3)
-    held = take(channel_row, not_before={"+905554440000": NOW + 500})
+    ana = people.one("+905554440000")
+    assert ana is not None
+    held = take(channel_row, not_before={ana: NOW + 500})
     assert held.messages == []
     assert len(take(channel_row, now=NOW + 500).messages) == 1
 
@@ -119,11 +121,12 @@ def test_marketing_leaves_out_who_asked_for_none(channel_row: Any) -> None:
 
 
 def test_meta_may_call_a_person_otherwise(channel_row: Any) -> None:
-    contacts.add_new(["+5511999998888"], NOW)
-    contacts.note_wa_ids([("+5511999998888", "+551199998888")])
-    assert suppressions.add(["+551199998888"], "x", "test", NOW) == ["+551199998888", "+5511999998888"]
-    assert suppressions.among(["+5511999998888"]) == {"+5511999998888"}
-    assert len(suppressions.remove(["+551199998888"])) == 2
+    people.add_new(["+5511953334444"], NOW)
+    people.join([("+5511953334444", "+551153334444")])
+    assert suppressions.add(["+551153334444"], "x", "test", NOW) == ["+551153334444"]
+    assert suppressions.find("+5511953334444") is not None
+    assert suppressions.remove(["+551153334444"]) == ["+5511953334444"]
+    assert suppressions.find("+5511953334444") is None
 
 
 def test_a_paused_channel_sends_nothing_and_wakes_nobody(channel_row: Any) -> None:

@@ -13,7 +13,7 @@ from broadcaster.domain.receipts import Receipt, Standing, settle
 from broadcaster.meta import payloads
 from broadcaster.meta.payloads import read
 from broadcaster.settlement import outcomes
-from broadcaster.store import callbacks, contacts, counters, database, installation, messages
+from broadcaster.store import callbacks, counters, database, installation, messages
 from broadcaster.store.models import Broadcast, Callback, EarlyReceipt, Event, Message
 from tests.support.broadcasts import accepted, claim, mark, settle_lost, settle_put_back, settle_sent, states
 from tests.support.callbacks import SECOND, callback, status
@@ -197,8 +197,6 @@ def test_a_late_receipt_corrects_what_was_given_up(channel_row: Any) -> None:
 def test_an_action_follows_what_a_receipt_settled(channel_row: Any) -> None:
     made = accepted(channel_row, 1, action_key="assign-to-user", action_value="7")
     claimed = claim(channel_row)[0]
-    with database.transaction():
-        contacts.add_new([claimed.recipient], NOW)
     settle_lost(claimed)
     receive(status("sent", tag=tag_of(claimed)))
     receive(status("read", tag=tag_of(claimed)))

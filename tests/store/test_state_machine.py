@@ -14,6 +14,7 @@ from broadcaster.store import (
     counters,
     leases,
     messages,
+    people,
 )
 from broadcaster.store.claims import Terms
 from broadcaster.store.messages import Draft
@@ -224,6 +225,7 @@ def test_the_sweep_finds_due_channels_and_what_the_dead_left(channel_row: Any) -
 
 
 def test_people_reached_count_once_in_a_day(db: Any) -> None:
+    people.add_new(["+1", "+2"], NOW)
     allowance.reached([("p", "+1", NOW), ("p", "+2", NOW), ("p", "+1", NOW - 5), ("q", "+1", NOW)])
     allowance.reached([("p", "+2", NOW - allowance.DAY * 2)])
     assert allowance.people_reached("p", NOW - allowance.DAY) == 2

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broadcaster.store import database
-from broadcaster.store.models import Installation, Reached
+from broadcaster.store.models import EarlyReceipt, Installation
 from broadcaster.store.writer import Writer
 
 
@@ -67,13 +67,14 @@ def test_stopping_finishes_what_was_handed_over(db: Any) -> None:
 
 
 def test_rows_are_changed_in_one_statement_each_five_hundred(db: Any) -> None:
-    rows = [("p", f"+{i}", i) for i in range(1234)]
-    database.insert_rows(Reached, ("portfolio", "recipient", "at"), rows)
+    rows = [(f"wamid.{i}", "{}", i) for i in range(1234)]
+    database.insert_rows(EarlyReceipt, ("wamid", "receipt", "received_at"), rows)
     changed = database.change_rows(
-        "UPDATE reached SET at = v.at FROM v WHERE reached.recipient = v.recipient",
-        ("recipient", "at"),
-        [(recipient, 5000) for _, recipient, _ in rows[:1200]],
+        "UPDATE early_receipt SET received_at = v.at FROM v WHERE early_receipt.wamid = v.wamid",
+        ("wamid", "at"),
+        [(wamid, 5000) for wamid, *_ in rows[:1200]],
     )
     assert changed == 1200
-    assert Reached.select().where(Reached.at == 5000).count() == 1200
-    assert database.fetch_at_once(Reached.select(Reached.at).where(Reached.at > 5000)) == []
+    assert EarlyReceipt.select().where(EarlyReceipt.received_at == 5000).count() == 1200
+    late = EarlyReceipt.select(EarlyReceipt.received_at).where(EarlyReceipt.received_at > 5000)
+    assert database.fetch_at_once(late) == []

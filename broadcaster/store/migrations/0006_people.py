@@ -34,19 +34,21 @@ TABLES = (
 )
 STRANGERS = (
     # People who stand only in suppressions, among the reached, or in messages.
-    "INSERT INTO contact (recipient, created_at) SELECT recipient, created_at FROM old_suppression WHERE 1 = 1"
-    " ON CONFLICT (recipient) DO NOTHING",
+    "INSERT INTO contact (recipient, created_at) SELECT recipient, created_at FROM old_suppression"
+    " WHERE 1 = 1 ON CONFLICT (recipient) DO NOTHING",
     "INSERT INTO contact (recipient, created_at) SELECT recipient, MIN(at) FROM old_reached"
     " WHERE recipient <> '' GROUP BY recipient ON CONFLICT (recipient) DO NOTHING",
-    "INSERT INTO contact (recipient, created_at) SELECT message.recipient, MIN(broadcast.created_at) FROM message"
+    "INSERT INTO contact (recipient, created_at)"
+    " SELECT message.recipient, MIN(broadcast.created_at) FROM message"
     " JOIN broadcast ON broadcast.id = message.broadcast_id"
     " WHERE message.state IN ('pending', 'sending', 'unknown') AND message.recipient <> ''"
     " GROUP BY message.recipient ON CONFLICT (recipient) DO NOTHING",
 )
 MOVES = (
     "INSERT INTO suppression (contact_id, recipient, reason, source, created_at)"
-    " SELECT contact_name.contact_id, contact.recipient, s.reason, s.source, s.created_at FROM old_suppression s"
-    " JOIN contact_name ON contact_name.name = s.recipient JOIN contact ON contact.id = contact_name.contact_id"
+    " SELECT contact_name.contact_id, contact.recipient, s.reason, s.source, s.created_at"
+    " FROM old_suppression s JOIN contact_name ON contact_name.name = s.recipient"
+    " JOIN contact ON contact.id = contact_name.contact_id"
     # The newest word of a person with several names is what a later one is compared with.
     " WHERE 1 = 1 ORDER BY s.created_at ON CONFLICT (contact_id) DO UPDATE SET reason = excluded.reason,"
     " source = excluded.source, created_at = excluded.created_at",
