@@ -36,7 +36,9 @@ def print_plan(document: Mapping[str, Any], as_json: bool) -> None:
         print_document(document, True)
         return
     preview, notes = document["preview"], document["notes"]
-    print_document({k: v for k, v in document.items() if k not in ("preview", "notes")}, False)
+    shown = {k: v for k, v in document.items() if k not in ("preview", "notes")}
+    countries = (f"{one['country'] or 'none'} {one['messages']}" for one in document["countries"])
+    print_document({**shown, "countries": ", ".join(countries)}, False)
     for note in notes:
         out.print(f"note: {note['field']}: {note['message']}")
     if preview:

@@ -7,7 +7,7 @@ from broadcaster.domain.templates import Defined, Slots
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Fault, Faults, Kind
 from broadcaster.services.specs import Names
-from broadcaster.store import definitions
+from broadcaster.store import claims, definitions
 from broadcaster.store.models import Channel, Template
 
 
@@ -19,7 +19,16 @@ class ApprovedTemplate:
     language: str
     slots: Slots
     definition: list[Defined]
-    is_marketing: bool
+    category: str | None
+
+    @property
+    def is_marketing(self) -> bool:
+        return claims.is_marketing(self.category)
+
+    @property
+    def needs_number(self) -> bool:
+        """Whether Meta sends it to a phone number alone (Meta, error 131062)."""
+        return self.category == "AUTHENTICATION"
 
 
 class ApprovedTemplates:
@@ -74,4 +83,4 @@ def _approved(row: Template) -> ApprovedTemplate | Fault:
     slots = templates.slots(definition, row.parameter_format)
     if slots.unsupported:
         return Fault("template", f"the template has parts not served yet: {', '.join(slots.unsupported)}")
-    return ApprovedTemplate(row.name, row.language, slots, definition, row.category == "MARKETING")
+    return ApprovedTemplate(row.name, row.language, slots, definition, row.category)

@@ -4,9 +4,10 @@ An API turns its wire format into a Spec; plan() finds people and templates, mer
 variables, and collects every fault under the names that API's callers know.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
-from broadcaster.domain import strict_json, templates
+from broadcaster.domain import opt_out_words, phone, strict_json, templates
 from broadcaster.domain.templates import Component, Preview
 from broadcaster.domain.variables import effective
 from broadcaster.domain.words import OnInvalid
@@ -43,6 +44,12 @@ class Plan:
     @property
     def invalid(self) -> int:
         return sum(draft.error_code is not None for draft in self.drafts)
+
+    @property
+    def countries(self) -> dict[str | None, int]:
+        """How many messages go to which country (ISO code), most first; None for numbers of no country."""
+        found = Counter(phone.country_of(draft.recipient) for draft in self.drafts if not draft.error_code)
+        return dict(found.most_common())
 
 
 def plan(spec: Spec, faults: Faults, now: int) -> Plan:
@@ -117,6 +124,7 @@ class _Drafting:
         self._channel = channel
         self._templates = ApprovedTemplates(channel, spec.names)
         self._first_seen: dict[int | str, str] = {}
+        self._noted: list[ApprovedTemplate] = []
         self._base = templates.parse_variables(spec.template.variables, spec.names.variables, faults)
         self._plain = self.chosen = self._templates.find(spec.template, "", faults)
 
@@ -135,12 +143,15 @@ class _Drafting:
         person = None if to is None else addressees.person(to)
         if person is not None and self._is_duplicate(person, at):
             return
-        content, is_marketing = self._content(recipient, unfit)
+        content, template = self._content(recipient, unfit)
+        if to is not None and template and template.needs_number and phone.is_user_id(to):
+            unknown.add(at, "is a user id; an authentication template goes to a phone number alone")
         causes = (self._cause(unknown, self.spec.on_bad_number), self._cause(unfit, self.spec.on_invalid))
         cause = causes[0] or causes[1]
         if person is not None and cause is None:
             # An entry that fails alone does not stand for its person: a later one may be right.
             self._first_seen[person] = at
+        is_marketing = template is not None and template.is_marketing
         self.drafts.append(_draft(recipient, to or given[:100], content, is_marketing, cause))
 
     def _is_duplicate(self, person: int | str, at: str) -> bool:
@@ -160,8 +171,8 @@ class _Drafting:
             self.faults.add(fault.field, fault.message, fault.kind)
         return None
 
-    def _content(self, recipient: Recipient, faults: Faults) -> tuple[str, bool]:
-        """Graph's template object for one recipient, as it will be sent, and whether it is marketing."""
+    def _content(self, recipient: Recipient, faults: Faults) -> tuple[str, ApprovedTemplate | None]:
+        """Graph's template object for one recipient, as it will be sent, and its template."""
         place = recipient.content or recipient.where
         at = strict_json.under(place, self.spec.names.own_variables)
         own = templates.parse_variables(recipient.variables, at, faults)
@@ -170,15 +181,22 @@ class _Drafting:
         )
         found = self._plain if recipient.template is None else self._templates.find(ref, place, faults)
         if found is None:
-            return "", False
+            return "", None
         if self.spec.arrange:
             variables = self.spec.arrange(found.slots, variables, at, faults)
         components = templates.fill(found.slots, variables, at, faults, self.notes)
         if self.chosen is None:
             self.chosen = found
+        if all(found is not one for one in self._noted):
+            self._noted.append(found)
+            self._note_opt_outs(found)
         if self.preview is None and not faults:
             self.preview = templates.preview(found.definition, components)
-        return _graph_template(found, components), found.is_marketing
+        return _graph_template(found, components), found
+
+    def _note_opt_outs(self, template: ApprovedTemplate) -> None:
+        for label in opt_out_words.with_added(()).opt_out_buttons(template.definition):
+            self.notes.add(self.spec.names.template, f'replies to "{label}" opt out of marketing')
 
 
 def _graph_template(template: ApprovedTemplate, components: list[Component]) -> str:

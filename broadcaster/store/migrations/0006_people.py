@@ -169,7 +169,7 @@ def sister(name):
         return "+52" + name[4:]
     if name.startswith("+52") and len(name) == 13:
         return "+521" + name[3:]
-    if name.startswith("+549") and len(name) == 14:
+    if name.startswith("+549") and len(name) == 14 and name[4] != "9":
         return "+54" + name[4:]
     if name.startswith("+54") and len(name) == 13 and name[3] != "9":
         return "+549" + name[3:]

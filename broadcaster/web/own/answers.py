@@ -179,6 +179,13 @@ class RetriedBroadcast(Broadcast):
     retried: int
 
 
+class CountryCount(TypedDict):
+    """How many messages go to a country (ISO code); null where a number is no country's."""
+
+    country: str | None
+    messages: int
+
+
 class Plan(TypedDict):
     """What would happen; `notes` is what Meta may mind, `preview` the first message."""
 
@@ -192,6 +199,7 @@ class Plan(TypedDict):
     pace: float
     tier: str
     quota: Quota
+    countries: list[CountryCount]
     startAt: Time
     estimatedFinishAt: Time
     notes: list[FieldFault]
@@ -215,6 +223,7 @@ def plan(accepted: planning.Plan, now: int) -> Plan:
         "pace": _rounded(pace),
         "tier": channels.tier_of(channel),
         "quota": quota(progress.quota(channel, valid, now)),
+        "countries": [{"country": code, "messages": many} for code, many in accepted.countries.items()],
         "startAt": format_time(start),
         "estimatedFinishAt": format_time(start + int(valid / pace * 1000)),
         "notes": shown(accepted.notes),
