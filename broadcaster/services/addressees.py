@@ -23,7 +23,8 @@ class Addressees:
             r.conversation for r in recipients if r.conversation is not None
         )
         self._numbers = _read({r.to for r in recipients if r.to is not None}, country)
-        self._known = people.who({s for name in self._all() for s in phone.spellings(name)})
+        self._spellings = {name: phone.spellings(name) for name in self._all()}
+        self._known = people.who({one for some in self._spellings.values() for one in some})
 
     def _all(self) -> Iterable[str]:
         yield from (read for read in self._numbers.values() if isinstance(read, str))
@@ -52,13 +53,16 @@ class Addressees:
 
     def person(self, name: str) -> int | str:
         """What tells people apart, whatever spelling an entry has: equal for one person."""
-        return people.key_of(name, self._known)
+        for spelling in self._spellings[name]:
+            if spelling in self._known:
+                return self._known[spelling].contact_id
+        return min(self._spellings[name])
 
     def is_suppressed(self, name: str) -> bool:
         """Whether the person wants no marketing messages."""
         return any(
             self._known[spelling].is_suppressed
-            for spelling in phone.spellings(name)
+            for spelling in self._spellings.get(name, ())
             if spelling in self._known
         )
 

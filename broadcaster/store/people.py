@@ -48,18 +48,11 @@ def one(name: str) -> int | None:
     return min((person.contact_id for person in found.values()), default=None)
 
 
-def key_of(name: str, known: dict[str, Person]) -> int | str:
-    """What tells people apart in one request: the contact, or for strangers the least of their spellings."""
-    spellings = phone.spellings(name)
-    for spelling in spellings:
-        if spelling in known:
-            return known[spelling].contact_id
-    return min(spellings)
-
-
 def add_new(names: Iterable[str], now: int) -> None:
     """A contact, with all spellings, for each of these who is not known; a new spelling joins who is."""
-    wanted = sorted(dict.fromkeys(names))
+    wanted = sorted(_unknown(list(dict.fromkeys(names))))
+    if not wanted:
+        return
     spellings = {name: phone.spellings(name) for name in wanted}
     known = who({spelling for some in spellings.values() for spelling in some})
     strangers: dict[str, str] = {}
@@ -72,6 +65,20 @@ def add_new(names: Iterable[str], now: int) -> None:
             rows += [(s, owner.contact_id) for s in spellings[name] if s not in known]
     database.insert_rows(ContactName, ("name", "contact_id"), rows, "ON CONFLICT (name) DO NOTHING")
     _add_strangers(sorted(strangers.values()), spellings, now)
+
+
+def _unknown(names: Sequence[str]) -> list[str]:
+    """Those of these names that nobody has."""
+    found: list[str] = []
+    for part in database.parts(names, _AT_ONCE):
+        values = ", ".join([f"({models.database.obj.param})"] * len(part))
+        rows = models.database.obj.execute_sql(
+            f"WITH v (name) AS (VALUES {values}) SELECT v.name FROM v"
+            " WHERE NOT EXISTS (SELECT 1 FROM contact_name n WHERE n.name = v.name)",
+            list(part),
+        ).fetchall()
+        found += [name for (name,) in rows]
+    return found
 
 
 def _add_strangers(names: Sequence[str], spellings: dict[str, tuple[str, ...]], now: int) -> None:
