@@ -19,16 +19,11 @@ class ApprovedTemplate:
     language: str
     slots: Slots
     definition: list[Defined]
-    category: str | None
-
-    @property
-    def is_marketing(self) -> bool:
-        return claims.is_marketing(self.category)
-
-    @property
-    def needs_number(self) -> bool:
-        """Whether Meta sends it to a phone number alone (Meta, error 131062)."""
-        return self.category == "AUTHENTICATION"
+    is_marketing: bool
+    needs_number: bool
+    """Whether Meta sends it to a phone number alone (Meta, error 131062)."""
+    key: tuple[str, str]
+    """Name and language, which tell templates apart."""
 
 
 class ApprovedTemplates:
@@ -83,4 +78,12 @@ def _approved(row: Template) -> ApprovedTemplate | Fault:
     slots = templates.slots(definition, row.parameter_format)
     if slots.unsupported:
         return Fault("template", f"the template has parts not served yet: {', '.join(slots.unsupported)}")
-    return ApprovedTemplate(row.name, row.language, slots, definition, row.category)
+    return ApprovedTemplate(
+        row.name,
+        row.language,
+        slots,
+        definition,
+        is_marketing=claims.is_marketing(row.category),
+        needs_number=row.category == "AUTHENTICATION",
+        key=(row.name, row.language),
+    )

@@ -5,7 +5,7 @@ variables, and collects every fault under the names that API's callers know.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from broadcaster.domain import opt_out_words, phone, strict_json, templates
 from broadcaster.domain.templates import Component, Preview
@@ -124,7 +124,9 @@ class _Drafting:
         self._channel = channel
         self._templates = ApprovedTemplates(channel, spec.names)
         self._first_seen: dict[int | str, str] = {}
-        self._noted: list[ApprovedTemplate] = []
+        self._noted: set[tuple[str, str]] = set()
+        # Empty until a recipient has faults, and then made anew: thousands have none.
+        self._unknown, self._unfit = Faults(), Faults()
         self._base = templates.parse_variables(spec.template.variables, spec.names.variables, faults)
         self._plain = self.chosen = self._templates.find(spec.template, "", faults)
 
@@ -138,7 +140,7 @@ class _Drafting:
         named_by, given = addressees.named_by(recipient)
         if given is None:
             return
-        at, unknown, unfit = strict_json.under(recipient.where, named_by), Faults(), Faults()
+        at, unknown, unfit = strict_json.under(recipient.where, named_by), self._unknown, self._unfit
         to = addressees.find(recipient, given, at, unknown)
         person = None if to is None else addressees.person(to)
         if person is not None and self._is_duplicate(person, at):
@@ -146,8 +148,7 @@ class _Drafting:
         content, template = self._content(recipient, unfit)
         if to is not None and template and template.needs_number and phone.is_user_id(to):
             unknown.add(at, "is a user id; an authentication template goes to a phone number alone")
-        causes = (self._cause(unknown, self.spec.on_bad_number), self._cause(unfit, self.spec.on_invalid))
-        cause = causes[0] or causes[1]
+        cause = self._cause_of_all(unknown, unfit) if unknown or unfit else None
         if person is not None and cause is None:
             # An entry that fails alone does not stand for its person: a later one may be right.
             self._first_seen[person] = at
@@ -162,6 +163,11 @@ class _Drafting:
         if self.spec.on_duplicate == "reject":
             self.faults.add(at, f"is the same person as {first}", Kind.DUPLICATE)
         return True
+
+    def _cause_of_all(self, unknown: Faults, unfit: Faults) -> Fault | None:
+        self._unknown, self._unfit = Faults(), Faults()
+        causes = (self._cause(unknown, self.spec.on_bad_number), self._cause(unfit, self.spec.on_invalid))
+        return causes[0] or causes[1]
 
     def _cause(self, found: Faults, policy: OnInvalid) -> Fault | None:
         """Why this recipient fails alone; None, and the faults become the request's, if it does not."""
@@ -187,8 +193,8 @@ class _Drafting:
         components = templates.fill(found.slots, variables, at, faults, self.notes)
         if self.chosen is None:
             self.chosen = found
-        if all(found is not one for one in self._noted):
-            self._noted.append(found)
+        if found.key not in self._noted:
+            self._noted.add(found.key)
             self._note_opt_outs(found)
         if self.preview is None and not faults:
             self.preview = templates.preview(found.definition, components)
@@ -228,7 +234,7 @@ def _refuse_the_unwilling(drafts: list[Draft], addressees: Addressees) -> list[D
     """The drafts, of which those fail at once that are marketing for people who asked for none."""
     code, text = SUPPRESSED
     return [
-        replace(draft, error_code=code, error_text=text)
+        draft._replace(error_code=code, error_text=text)
         if draft.is_marketing and not draft.error_code and addressees.is_suppressed(draft.recipient)
         else draft
         for draft in drafts

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from broadcaster.domain.templates import Slots, Variables
 from broadcaster.domain.variables import TemplateRef
@@ -13,8 +13,7 @@ Arrange = Callable[[Slots, Variables, str, Faults], Variables]
 """Turns variables as one API's callers write them into ours, once the template is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """An entry of a request; `where` is its place there, for faults, and `content` that of its
     template and variables if they stand elsewhere.
 

@@ -6,7 +6,6 @@ comes late cannot undo what happened meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from peewee import JOIN, fn
@@ -46,8 +45,7 @@ class Moved(NamedTuple):
     """What Meta calls the person, where a receipt told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message that is about to be accepted; with an error it is born failed."""
 
     recipient: str

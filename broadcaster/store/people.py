@@ -53,18 +53,18 @@ def add_new(names: Iterable[str], now: int) -> None:
     wanted = sorted(_unknown(list(dict.fromkeys(names))))
     if not wanted:
         return
-    spellings = {name: phone.spellings(name) for name in wanted}
-    known = who({spelling for some in spellings.values() for spelling in some})
+    sisters = {name: found for name in wanted if (found := phone.sisters(name))}
+    known = who({sister for found in sisters.values() for sister in found})
     strangers: dict[str, str] = {}
     rows: list[tuple[str, int]] = []
     for name in wanted:
-        owner = next((known[spelling] for spelling in spellings[name] if spelling in known), None)
+        owner = next((known[sister] for sister in sisters.get(name, ()) if sister in known), None)
         if owner is None:
-            strangers.setdefault(min(spellings[name]), name)
+            strangers.setdefault(min((name, *sisters.get(name, ()))), name)
         else:
-            rows += [(s, owner.contact_id) for s in spellings[name] if s not in known]
+            rows.append((name, owner.contact_id))
     database.insert_rows(ContactName, ("name", "contact_id"), rows, "ON CONFLICT (name) DO NOTHING")
-    _add_strangers(sorted(strangers.values()), spellings, now)
+    _add_strangers(sorted(strangers.values()), sisters, now)
 
 
 def _unknown(names: Sequence[str]) -> list[str]:
@@ -81,14 +81,14 @@ def _unknown(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _add_strangers(names: Sequence[str], spellings: dict[str, tuple[str, ...]], now: int) -> None:
+def _add_strangers(names: Sequence[str], sisters: dict[str, tuple[str, ...]], now: int) -> None:
     rows = [(name, now) for name in names]
     database.insert_rows(Contact, ("recipient", "created_at"), rows, "ON CONFLICT (recipient) DO NOTHING")
     database.change_rows(
         "INSERT INTO contact_name (name, contact_id) SELECT v.name, contact.id FROM v"
         " JOIN contact ON contact.recipient = v.recipient WHERE 1 = 1 ON CONFLICT (name) DO NOTHING",
         ("name", "recipient"),
-        [(spelling, name) for name in names for spelling in spellings[name]],
+        [(spelling, name) for name in names for spelling in (name, *sisters.get(name, ()))],
     )
 
 

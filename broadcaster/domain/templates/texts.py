@@ -52,9 +52,15 @@ def fill_text(component: str, text: Text, given: Any, limit: int, filling: Filli
         return []
     filled, length = [], text.fixed
     for name in text.order:
-        parameter = _parameter(values[name], component, name, filling)
+        value = values[name]
+        # Nearly every value is a text without a fault: thousands with several each are filled in a row.
+        if isinstance(value, str) and value.isprintable() and "     " not in value and value.strip():
+            parameter: Parameter | None = {"type": "text", "text": value}
+            length += len(value)
+        else:
+            parameter = _parameter(value, component, name, filling)
+            length += 0 if parameter is None else len(shown(parameter))
         if parameter is not None:
-            length += len(shown(parameter))
             if text.named:
                 parameter["parameter_name"] = name
             filled.append(parameter)
