@@ -9,7 +9,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from broadcaster.domain import phone
 from broadcaster.domain.phone import plans, reading
-from tests.domain.written_numbers import INTERNATIONAL, NATIONAL, NO_NUMBERS, NO_NUMBERS_WITH_A_COUNTRY
+from tests.support.written_numbers import INTERNATIONAL, NATIONAL, NO_NUMBERS, NO_NUMBERS_WITH_A_COUNTRY
 
 COUNTRIES = sorted(phone.known_countries())
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)

@@ -9,7 +9,7 @@ from peewee import OperationalError
 
 from broadcaster.clock import epoch_ms
 from broadcaster.services import access
-from broadcaster.store import allowance, leases, tokens
+from broadcaster.store import allowance, leases, people, tokens
 from broadcaster.store.models import Broadcast, Channel, Message, Token
 from tests.support.client import Client
 from tests.support.samples import CHANNEL, NOW, request_of
@@ -324,6 +324,8 @@ def test_health_needs_no_token_and_readiness_needs_a_worker(client: Client) -> N
 
 def test_a_tier_shows_what_is_left_of_its_day(client: Client) -> None:
     Channel.update(tier="TIER_250").execute()
-    allowance.reached([("77", f"+9055500000{i}", epoch_ms()) for i in range(3)])
+    reached = [f"+9055500000{i:02d}" for i in range(3)]
+    people.add_new(reached, NOW)
+    allowance.reached([("77", person, epoch_ms()) for person in reached])
     quota = client.post("/v1/broadcasts", request_of(5)).json["quota"]
     assert quota == {"tier": "TIER_250", "total": 250, "available": 247, "needed": 5, "opensAt": None}

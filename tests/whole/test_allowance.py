@@ -20,8 +20,11 @@ def installed(field: Field, reached: int, *channels: str) -> Any:
     now = int(time.time() * 1000)
     with sqlite3.connect(here.folder / "data" / "broadcaster.db") as opened:
         opened.execute("UPDATE channel SET tier = 'TIER_250'")
-        rows = [("p", f"+90555333{i:04d}", now - 3_600_000) for i in range(reached)]
-        opened.executemany("INSERT INTO reached VALUES (?, ?, ?)", rows)
+        people = [(i + 1, f"+90555333{i:04d}") for i in range(reached)]
+        opened.executemany("INSERT INTO contact (id, recipient, created_at) VALUES (?, ?, 1)", people)
+        opened.executemany("INSERT INTO contact_name (contact_id, name) VALUES (?, ?)", people)
+        rows = [(contact_id, "p", now - 3_600_000) for contact_id, _ in people]
+        opened.executemany("INSERT INTO reached (contact_id, portfolio, at) VALUES (?, ?, ?)", rows)
     opened.close()
     return here
 
@@ -80,7 +83,7 @@ def test_it_goes_on_by_itself_when_the_tier_is_raised(field: Field) -> None:
 def test_a_refused_person_costs_nothing(field: Field) -> None:
     here = installed(field, 245, TIER_250)
     field.start(here)
-    entries = [{"to": f"+9055544{i:03d}9001", "variables": list("abcd")} for i in range(10)]
+    entries = [{"to": f"+90555{i:03d}9001", "variables": list("abcd")} for i in range(10)]
     document = request_of(channel=TIER_250, recipients=entries)
     path = f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=document)['id']}"
     wait_until(lambda: here.ask("GET", path)["finishedAt"])
