@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from broadcaster.domain import pacing
+from broadcaster.domain import pacing, phone
 from broadcaster.errors import Misconfigured
 
 PREFIX = "BROADCASTER_"
@@ -53,6 +53,10 @@ def _database_url(value: str | None) -> str | None:
     return value
 
 
+def _country(value: str | None) -> str | None:
+    return None if value is None else phone.country(value)
+
+
 class Settings(BaseSettings):
     """One installation's settings; the README's table is their documentation."""
 
@@ -68,6 +72,7 @@ class Settings(BaseSettings):
     verify_token: str | None = None
     public_url: str | None = None
     default_tier: Annotated[str, AfterValidator(_tier)] = "TIER_250"
+    default_country: Annotated[str | None, AfterValidator(_country)] = None
     unknown_window: int = Field(900, ge=1, description="seconds")
     stop_words: Listed = ["STOP", "UNSUBSCRIBE", "BAJA", "PARAR", "IPTAL"]
     event_targets: Annotated[Listed, AfterValidator(_networks)] = []

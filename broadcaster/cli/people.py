@@ -63,8 +63,12 @@ def suppression_list(_here: Installation, as_json: bool) -> None:
 
     Example: broadcaster suppression list --json
     """
-    rows = [answers.suppression(row) for row in suppressions.page("", 1_000_000)]
-    print_rows(rows, ("to", "reason", "source", "createdAt"), as_json)
+    listed = suppressions.listed("", 1_000_000)
+    rows = [
+        {**answers.suppression(one.facts), "names": one.names if as_json else ", ".join(one.names)}
+        for one in listed
+    ]
+    print_rows(rows, ("to", "names", "reason", "source", "createdAt"), as_json)
 
 
 @click.command("replay-callbacks")

@@ -46,7 +46,9 @@ def read(raw: bytes, default_country: str | None = None) -> Rows:
     Raises Malformed where the file cannot be used.
     """
     found = table(raw)
-    to = _number_column(found, default_country)
+    to = number_column(found, default_country)
+    if to is None:
+        raise Malformed('the first row must name the columns, one of them "to"')
     return Rows(
         [_recipient(row[to], {name: row[name] for name in row if name != to}) for _, row in found.rows],
         [number for number, _ in found.rows],
@@ -101,14 +103,13 @@ def _take(found: Table, row: list[str], number: int) -> None:
     found.rows.append((number, dict(zip(columns, row, strict=True))))
 
 
-def _number_column(found: Table, default_country: str | None) -> str:
+def number_column(found: Table, default_country: str | None) -> str | None:
+    """The column with the numbers, `to` or the one that by name and content has them; None if unclear."""
     if "to" in found.columns:
         return "to"
     cells = (list(row.values()) for _, row in found.rows)
     at = spreadsheets.number_column(found.columns, cells, default_country)
-    if at is None:
-        raise Malformed('the first row must name the columns, one of them "to"')
-    return found.columns[at]
+    return None if at is None else found.columns[at]
 
 
 def _recipient(to: str, row: dict[str, str]) -> dict[str, Any]:

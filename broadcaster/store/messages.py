@@ -474,12 +474,19 @@ def next_waiting(broadcast_id: int) -> int | None:
     return database.number(query.where(waiting))
 
 
-def page(broadcast_id: int, filters: dict[str, str], after: int, limit: int, part: str = "") -> list[Message]:
-    """Messages of a broadcast after an id, by `state`, `delivery`, `error_code` and `part` of the
-    recipient where given."""
+def page(
+    broadcast_id: int,
+    filters: dict[str, str],
+    after: int,
+    limit: int,
+    part: str = "",
+    names: Sequence[str] = (),
+) -> list[Message]:
+    """Messages of a broadcast after an id, by `state`, `delivery` and `error_code` where given, and to whom
+    they go: `part` of the recipient, or one of a person's `names`."""
     query = Message.select().where((Message.broadcast_id == broadcast_id) & (Message.id > after))
     if part:
-        query = query.where(Message.recipient.contains(part))
+        query = query.where(Message.recipient.contains(part) | Message.recipient.in_(list(names)))
     for column, value in filters.items():
         query = query.where(getattr(Message, column) == value)
     return list(query.order_by(Message.id).limit(limit))

@@ -1,7 +1,7 @@
 """How every API accepts a broadcast: read its body, plan it, store it, once if the caller says so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from broadcaster.domain import strict_json
@@ -27,7 +27,8 @@ class Acceptance(Generic[Answer]):
 def plan(call: Call, body: Body[AnyEnvelope], spec: Callable[[AnyEnvelope, Faults], Spec]) -> Plan:
     """What the broadcast that a body asks for would be; raises Invalid, Malformed, WrongType, TooLarge."""
     faults = Faults()
-    return planning.plan(spec(body.read(faults), faults), faults, call.now)
+    asked = replace(spec(body.read(faults), faults), country=call.context.settings.default_country)
+    return planning.plan(asked, faults, call.now)
 
 
 def accept(

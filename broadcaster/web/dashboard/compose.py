@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import falcon
 
 from broadcaster.clock import epoch_ms
-from broadcaster.domain import strict_json, templates
+from broadcaster.domain import phone, strict_json, templates
 from broadcaster.domain.strict_json import dumps
 from broadcaster.domain.templates import Slots
 from broadcaster.domain.variables import TemplateRef
@@ -29,7 +29,6 @@ from broadcaster.web.dashboard.lists import sketch
 from broadcaster.web.dashboard.session import Session
 from broadcaster.web.own import answers
 
-_NUMBER_COLUMNS = ("to", "phone", "number", "mobile", "tel", "telephone", "whatsapp")
 _FIXED = "="
 """In place of a column: the same text for all."""
 _MOST_FIXED = 2000
@@ -48,16 +47,17 @@ class Draft:
     form: Form
     table: Table | None = None
     faults: Faults = field(default_factory=Faults)
+    country: str | None = None
+    """Where national numbers are from (ISO code)."""
 
     @property
     def number_column(self) -> str:
-        """The column with the numbers: as chosen, or the one whose name says so."""
+        """The column with the numbers: as chosen, or the one whose name and content say so."""
         columns = self.table.columns if self.table else []
         if self.form["number_column"] in columns:
             return self.form["number_column"]
-        by_name = {column.casefold(): column for column in reversed(columns)}
-        named = next((by_name[name] for name in _NUMBER_COLUMNS if name in by_name), None)
-        return named or (columns[0] if columns else "")
+        found = recipients_csv.number_column(self.table, self.country) if self.table else None
+        return found or (columns[0] if columns else "")
 
     def source(self, name: str) -> str:
         """The column a variable comes from: as chosen, or the one of the same name, or the same place."""
@@ -86,11 +86,11 @@ class Compose(Page):
         session = self.entered(request)
         form = Form({name: request.get_param(name, default="") or "" for name in ("channel", "template")})
         form["key"] = secrets.token_urlsafe(12)
-        self._show(response, session, form, _draft(form))
+        self._show(response, session, form, _draft(form, self.settings.default_country))
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         session, form = self.posted(request)
-        draft = _draft(form)
+        draft = _draft(form, self.settings.default_country)
         if draft is None:
             self._show(response, session, form, None, status=400)
             return
@@ -128,6 +128,7 @@ class Compose(Page):
             priority=submit.HIGH,
             names=_NAMES,
             arrange=_arrange,
+            country=draft.country,
         )
         return self._submit(session, planning.plan(spec, Faults(), epoch_ms()), None)
 
@@ -167,6 +168,7 @@ class Compose(Page):
             tested=tested,
             error=error,
             zones=sorted(available_timezones()),
+            countries=sorted(phone.known_countries()),
             fixed=_FIXED,
         )
 
@@ -176,7 +178,7 @@ def _sendable() -> list[Template]:
     return sorted(rows, key=lambda row: (row.name, row.language))
 
 
-def _draft(form: Form) -> Draft | None:
+def _draft(form: Form, default_country: str | None) -> Draft | None:
     """The channel and template that were chosen, None while they are not or do not belong together."""
     channel = channels.find(form["channel"])
     number = form["template"]
@@ -184,7 +186,9 @@ def _draft(form: Form) -> Draft | None:
     if channel is None or row is None or row.waba_id != channel.waba_id:
         return None
     slots = templates.slots(strict_json.loads(row.components.encode()), row.parameter_format)
-    return Draft(channel, row, slots, form)
+    chosen = form.get("country", default_country)
+    country = chosen if chosen in phone.known_countries() else None
+    return Draft(channel, row, slots, form, country=country)
 
 
 def _take_file(form: Form) -> None:
@@ -228,6 +232,7 @@ def _plan(draft: Draft, now: int) -> Plan:
         on_bad_number=leave_out,
         names=_NAMES,
         arrange=_arrange,
+        country=draft.country,
     )
     return planning.plan(spec, faults, now)
 

@@ -9,7 +9,7 @@ from broadcaster.domain import strict_json, templates
 from broadcaster.errors import BroadcasterError, Faults, NotFound
 from broadcaster.services import access, channel_setup, recipients_csv, webhook_targets
 from broadcaster.settlement import event_documents, opt_outs
-from broadcaster.store import definitions, events, suppressions, tokens, webhooks
+from broadcaster.store import contacts, definitions, events, suppressions, tokens, webhooks
 from broadcaster.store.models import Template
 from broadcaster.web.bodies import valid
 from broadcaster.web.dashboard import figures
@@ -70,13 +70,20 @@ class Suppressions(Page):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         session = self.entered(request)
         after = request.get_param("after", default="") or ""
-        found = suppressions.page(after, _PAGE + 1)
+        found = suppressions.listed(after, _PAGE + 1)
         self.page(
             response,
             "suppressions.html",
             session,
-            rows=[answers.suppression(row) for row in found[:_PAGE]],
-            following=found[_PAGE - 1].recipient if len(found) > _PAGE else None,
+            rows=[
+                {
+                    **answers.suppression(one.facts),
+                    "contact": contacts.public_id(one.facts.contact_id),
+                    "names": [name for name in one.names if name != one.facts.recipient],
+                }
+                for one in found[:_PAGE]
+            ],
+            following=found[_PAGE - 1].facts.recipient if len(found) > _PAGE else None,
             note=self.note(request),
         )
 

@@ -11,8 +11,8 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import BroadcasterError, NotFound
-from broadcaster.services import progress, steering
-from broadcaster.store import counters, messages, statuses
+from broadcaster.services import contact_book, progress, steering
+from broadcaster.store import contacts, counters, messages, statuses
 from broadcaster.web import refusals, requests
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.base import Desk, Page
@@ -31,7 +31,7 @@ from broadcaster.web.own import answers, message_csv
 STATIC = Path(__file__).with_name("static")
 _ROOTS = (
     "", "sign-in", "sign-out", "broadcasts", "messages", "templates", "channels", "suppressions", "tokens",
-    "events", "webhooks", "static",
+    "events", "webhooks", "static", "contacts",
 )  # fmt: skip
 _PAGE = 50
 _MOST_SEARCHED = 40
@@ -48,6 +48,7 @@ def add_routes(app: "falcon.App[falcon.Request, falcon.Response]", context: requ
     app.add_route("/broadcasts/{public_id}/{move}", Move(desk))
     app.add_route("/broadcasts/{public_id}/messages.csv", Download(desk))
     app.add_route("/messages/{message_id:int}", Message(desk))
+    app.add_route("/contacts/{public_id}", Contact(desk))
     app.add_route("/templates", Templates(desk))
     app.add_route("/templates/{template_id:int}", Templates(desk), suffix="one")
     app.add_route("/channels", Channels(desk))
@@ -171,7 +172,8 @@ class Broadcast(Page):
         tracked = progress.of(public_id, now)
         wanted = _wanted(request)
         after = request.get_param_as_int("after", min_value=0, max_value=2**62) or 0
-        found = messages.page(tracked.facts.id, wanted.filters, after, _PAGE + 1, wanted.search)
+        names = contact_book.all_names(wanted.search, self.settings.default_country)
+        found = messages.page(tracked.facts.id, wanted.filters, after, _PAGE + 1, wanted.search, names)
         self.page(
             response,
             "broadcast.html",
@@ -268,4 +270,20 @@ class Message(Page):
         row, public_id = progress.find_message(str(message_id))
         document = answers.message(row, public_id)
         facts: list[tuple[str, Any]] = figures.history(row)
-        self.page(response, "message.html", session, m=document, history=facts, content=row.content)
+        person = contacts.of(row.recipient) if row.recipient else None
+        self.page(
+            response,
+            "message.html",
+            session,
+            m=document,
+            history=facts,
+            content=row.content,
+            contact=contacts.public_id(person.id) if person and person.erased_at is None else None,
+        )
+
+
+class Contact(Page):
+    def on_get(self, request: falcon.Request, response: falcon.Response, public_id: str) -> None:
+        session = self.entered(request)
+        found = answers.contact_details(contact_book.known(public_id))
+        self.page(response, "contact.html", session, c=found)

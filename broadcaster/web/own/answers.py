@@ -20,7 +20,7 @@ from broadcaster.domain.words import (
     WaitReason,
     WebhookDeliveryState,
 )
-from broadcaster.services import access, planning, progress
+from broadcaster.services import access, contact_book, planning, progress
 from broadcaster.services.progress import Progress
 from broadcaster.settlement import event_documents
 from broadcaster.store import channels, contacts, conversations, counters, events, models, webhooks
@@ -486,8 +486,23 @@ def _assignment(facts: models.Conversation) -> ConversationAssignment | None:
     }
 
 
-class ContactWithConversations(Contact):
+class ContactDetails(Contact):
+    """A person with every name, the opt-out if there is one, and the last message on each channel."""
+
+    names: list[str]
+    suppressed: Suppression | None
     conversations: list[Conversation]
+    lastMessages: list[Message]
+
+
+def contact_details(found: contact_book.Known) -> ContactDetails:
+    return {
+        **contact(found.contact),
+        "names": found.names,
+        "suppressed": suppression(found.suppression) if found.suppression else None,
+        "conversations": [conversation(one) for one in found.conversations],
+        "lastMessages": [message(row, public_id) for row, public_id in found.last_messages],
+    }
 
 
 # Events and webhooks

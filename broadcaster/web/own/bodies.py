@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from broadcaster.domain import phone, strict_json
 from broadcaster.domain.variables import TemplateRef
@@ -18,6 +18,29 @@ _PERSON = ("to", "userId", "sessionId")
 _STRICT = ConfigDict(extra="forbid")
 
 
+def _as_text(value: Any) -> Any:
+    """A whole number as its digits, for a program may not know that it is a name; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_texts(value: Any) -> Any:
+    """Whole numbers as their text wherever a text may stand: in a map, a list, a component's parameters."""
+    if isinstance(value, dict):
+        return {name: _as_text(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(one) for one in value]
+    return value
+
+
+def _with_texts(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("parameters"), list | dict):
+        return {**value, "parameters": _as_texts(value["parameters"])}
+    return _as_text(value)
+
+
+Values = Annotated[Any, BeforeValidator(_as_texts)]
+
+
 class RecipientTemplate(Shape):
     model_config = _STRICT
 
@@ -28,10 +51,10 @@ class RecipientTemplate(Shape):
 class NewRecipient(Shape):
     model_config = _STRICT
 
-    to: Annotated[str, Field(max_length=200)] | None = None
+    to: Annotated[str, BeforeValidator(_as_text), Field(max_length=200)] | None = None
     userId: Annotated[str, Field(max_length=200)] | None = None
     sessionId: Annotated[str, Field(max_length=200)] | None = None
-    variables: Any = None
+    variables: Values = None
     template: RecipientTemplate | None = None
     metadata: dict[str, Any] | None = None
 
@@ -41,7 +64,7 @@ class NewTemplate(Shape):
 
     name: Annotated[str, Field(min_length=1, max_length=512)]
     language: Annotated[str, Field(min_length=1, max_length=20)] | None = None
-    variables: Any = None
+    variables: Values = None
 
 
 class NewAction(Shape):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from broadcaster.errors import Faults, Invalid, NotFound
-from broadcaster.services import channel_setup, progress, steering, webhook_targets
+from broadcaster.services import channel_setup, contact_book, progress, steering, webhook_targets
 from broadcaster.settlement import opt_outs
 from broadcaster.store import (
     channels,
@@ -169,13 +169,9 @@ def list_contacts(call: Call, query: queries.ContactListing) -> Page[answers.Con
 
 
 @own.get("/v1/contacts/{public_id}", "broadcasts:read")
-def get_contact(call: Call, public_id: str) -> answers.ContactWithConversations:
-    """One person with the conversations"""
-    row = contacts.find(public_id)
-    if row is None:
-        raise NotFound(f'there is no contact "{public_id[:60]}"')
-    listed = conversations.page({"contact_id": row.id}, 0, 1000)
-    return {**answers.contact(row), "conversations": [answers.conversation(one) for one in listed]}
+def get_contact(call: Call, public_id: str) -> answers.ContactDetails:
+    """One person: every name, the opt-out, the conversations and the last messages"""
+    return answers.contact_details(contact_book.known(public_id))
 
 
 @own.get("/v1/conversations", "broadcasts:read")
