@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.support.hostile import HOSTILE
 from tests.support.installation import Field
+from tests.support.pages import PAGES
 from tests.support.samples import CHANNEL
 from tests.support.waiting import wait_until
 
@@ -27,19 +28,6 @@ ARGUMENTS = (
 )
 WIDTHS = (1280, 390)
 PATIENCE_MS = 15_000
-PAGES = (
-    "/",
-    "/broadcasts",
-    "/broadcasts/new",
-    "/templates",
-    "/templates/3",
-    "/channels",
-    "/suppressions",
-    "/tokens",
-    "/events",
-    "/webhooks",
-    "/docs",
-)
 
 if not CHROMIUM and "CI" not in os.environ:
     pytest.skip("no browser: install chromium", allow_module_level=True)
@@ -253,17 +241,22 @@ def test_every_page_looks_finished_and_is_accessible(open_desk: Any) -> None:
     page = desk.sign_in()
     public_id = fill(desk)
     [first, *_] = desk.api(f"/v1/broadcasts/{public_id}/messages")["data"]
+    missing = "/broadcasts/nope"
     pages = (
         *PAGES,
+        "/templates/3",
+        "/docs",
         f"/broadcasts/{public_id}",
         f"/broadcasts/{public_id}/stop",
         f"/messages/{first['id']}",
-        "/nope",
+        missing,
     )
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        for path in (path for path in pages if path != "/nope"):
-            page.goto(path)
+        for path in pages:
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status == (404 if path == missing else 200), path
             assert_finished(page, f"{path} at {width} px")
             if width == WIDTHS[0]:
                 found = Axe().run(page).response["violations"]
