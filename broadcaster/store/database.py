@@ -29,6 +29,8 @@ from broadcaster.errors import Misconfigured
 from broadcaster.store import models
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+DRIVERS: dict[str, type[SqliteDatabase]] = {"sqlite": CySqliteDatabase, "sqlite+stdlib": SqliteDatabase}
+"""For each engine a database URL may begin with."""
 
 _PRAGMAS = {
     "journal_mode": "wal",
@@ -46,17 +48,21 @@ MOST_VALUES = 30_000
 
 
 def open(url: str) -> Database:
-    """Bind the models to the database at `url`, creating the file (0600); the schema is migrate()'s."""
+    """Bind the models to the database at `url`, creating the file (0600); the schema is migrate()'s.
+
+    Raises Misconfigured.
+    """
     engine, _, location = url.partition(":///")
+    if engine not in DRIVERS:
+        raise Misconfigured(f"there is no driver for {engine}; there are {', '.join(DRIVERS)}")
     path = Path(location)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise Misconfigured(f"the database {path} cannot be opened: {error.strerror}") from None
-    driver = SqliteDatabase if engine == "sqlite+stdlib" else CySqliteDatabase
     # Deferred transactions that read before they write fail at once, whatever the timeout.
-    database = driver(str(path), pragmas=_PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
+    database = DRIVERS[engine](str(path), pragmas=_PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
     models.database.initialize(database)
     try:
         database.connect()

@@ -1,5 +1,6 @@
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import Misconfigured
-from broadcaster.store import database, models
+from broadcaster.store import broadcasts, counters, database, messages, models
+from tests.support.samples import NOW
 
 
 def test_the_models_name_the_columns_the_schema_has(db: Any) -> None:
@@ -58,20 +60,54 @@ def test_the_database_is_durable_checked_and_ours_alone(db: Any, settings: confi
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-def plan_of(db: Any, query: Any) -> str:
-    sql, values = query.sql()
-    return " ".join(str(row) for row in db.execute_sql("EXPLAIN QUERY PLAN " + sql, values).fetchall())
+Recorder = Callable[[Callable[[], Any]], str]
 
 
-def test_the_hot_questions_are_answered_from_their_indexes(db: Any) -> None:
-    message, broadcast = models.Message, models.Broadcast
-    counts = message.select(message.state, message.delivery).where(message.broadcast_id == 1)
-    waiting = message.select(message.id).where((message.broadcast_id == 1) & (message.state == "pending"))
-    assert "USING COVERING INDEX message_counts" in plan_of(
-        db, counts.group_by(message.state, message.delivery)
-    )
-    assert "message_waiting" in plan_of(db, waiting.order_by(message.next_at, message.id).limit(5))
-    pages = message.select().where((message.broadcast_id == 1) & (message.id > 5)).order_by(message.id)
-    assert "message_page" in plan_of(db, pages.limit(5))
-    due = broadcast.select(broadcast.id).where((broadcast.channel_id == 1) & broadcast.finished_at.is_null())
-    assert "broadcast_open" in plan_of(db, due)
+@pytest.fixture
+def plan_of(db: Any, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """The plans of the statements that a function executes, as one text."""
+    execute = db.execute_sql
+
+    def recorded(ask: Callable[[], Any]) -> str:
+        statements: list[tuple[str, Any]] = []
+
+        def recording(sql: str, values: Any = None) -> Any:
+            statements.append((sql, values))
+            return execute(sql, values)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(db, "execute_sql", recording)
+            ask()
+        assert statements
+        plans = [execute("EXPLAIN QUERY PLAN " + sql, values).fetchall() for sql, values in statements]
+        return " ".join(str(row) for plan in plans for row in plan)
+
+    return recorded
+
+
+QUESTIONS: list[tuple[str, Callable[[], Any]]] = [
+    ("USING COVERING INDEX message_counts", lambda: counters.of_broadcasts([1, 2])),
+    ("USING COVERING INDEX message_counts", counters.of_channels),
+    ("message_waiting", lambda: messages.due(1, 5, "portfolio", None, NOW)),
+    ("message_waiting", lambda: messages.has_due(1, NOW)),
+    ("message_waiting", lambda: messages.next_waiting(1)),
+    ("message_page", lambda: messages.page(1, {}, 5, 5)),
+    ("broadcast_open", lambda: messages.lose_abandoned(1, NOW)),
+    ("broadcast_open", lambda: broadcasts.under_way(1, NOW)),
+    ("broadcast_open", lambda: broadcasts.channels_to_wake(NOW)),
+]
+
+
+@pytest.mark.parametrize(("index", "ask"), QUESTIONS)
+def test_the_hot_questions_are_answered_from_their_indexes(
+    plan_of: Recorder, index: str, ask: Callable[[], Any]
+) -> None:
+    plan = plan_of(ask)
+    assert index in plan
+    assert "SCAN message'" not in plan
+
+
+def test_an_engine_there_is_no_driver_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="no driver for postgresql"):
+        database.open(f"postgresql:///{tmp_path}/x.db")
+    assert list(tmp_path.iterdir()) == []
