@@ -20,6 +20,7 @@ from broadcaster.domain import pacing, phone
 from broadcaster.errors import Misconfigured
 
 PREFIX = "BROADCASTER_"
+_SECRET_WORDS = ("secret", "token", "password", "key")
 
 
 def _split(value: Any) -> Any:
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
+def is_secret(field: str) -> bool:
+    """Whether the value of a setting is never shown, going by the setting's name."""
+    return any(word in field for word in _SECRET_WORDS)
+
+
 def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
     """The settings of this process; raises Misconfigured naming every fault at once."""
     environ = os.environ if environ is None else environ
@@ -149,7 +155,7 @@ def _unknown(variable: str, fields: Mapping[str, Any]) -> str:
 
 def _sentence(location: tuple[int | str, ...], message: str, value: Any) -> str:
     name = str(location[0])
-    shown = "" if "secret" in name or "token" in name else f", got {value!r}"
+    shown = "" if is_secret(name) else f", got {value!r}"
     message = message.removeprefix("Value error, ")
     return f"{PREFIX}{name.upper()}: {message[0].lower()}{message[1:]}{shown}"
 

@@ -4,6 +4,7 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import Misconfigured
+from broadcaster.store import database
 
 
 def load(tmp_path: Path, **environ: str) -> config.Settings:
@@ -76,3 +77,14 @@ def test_an_empty_value_means_the_default(tmp_path: Path) -> None:
 def test_other_databases_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="sqlite:///"):
         load(tmp_path, DATABASE_URL="mysql://x")
+
+
+@pytest.mark.parametrize("engine", database.DRIVERS)
+def test_every_engine_that_has_a_driver_is_accepted(tmp_path: Path, engine: str) -> None:
+    assert load(tmp_path, DATABASE_URL=f"{engine}:///x.db").database == f"{engine}:///x.db"
+
+
+@pytest.mark.parametrize("field", config.Settings.model_fields)
+def test_what_is_secret_is_known_by_its_name(field: str) -> None:
+    assert config.is_secret(field) == (field in ("app_secret", "verify_token"))
+    assert config.is_secret(f"{field}_password")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from broadcaster.config import PREFIX, Settings
+from broadcaster.config import PREFIX, Settings, is_secret
 from broadcaster.errors import GraphError, Misconfigured
 from broadcaster.meta.management import Graph
 from broadcaster.services import progress
@@ -32,7 +32,11 @@ _LARGE_LOG = 256 * 1024**2
 _MOST_APART = 30
 _MOST_WAITING_TASKS = 10_000
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "lustre")
-_SECRET = ("app_secret", "verify_token")
+_MISSED = {
+    "app_secret": "without it Meta's callbacks are refused",
+    "verify_token": "without it Meta cannot register the callback's address; receipts arrive all the same",
+}
+"""What does not work while a setting is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ def examine(settings: Settings, vault: Vault, schedule: Schedule, now: int) -> I
 def _settings(settings: Settings) -> Iterator[Finding]:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        shown = "set" if name in _SECRET and value else _shown(value)
-        missing = name in _SECRET and not value
-        remedy = f"set {PREFIX}{name.upper()}: without it Meta's callbacks are refused" if missing else None
-        yield Finding(f"{PREFIX}{name.upper()}", WARN if missing else OK, shown, remedy)
+        shown = "set" if is_secret(name) and value else _shown(value)
+        missed = None if value else _MISSED.get(name)
+        remedy = f"set {PREFIX}{name.upper()}: {missed}" if missed else None
+        yield Finding(f"{PREFIX}{name.upper()}", WARN if missed else OK, shown, remedy)
 
 
 def _shown(value: object) -> str:

@@ -111,3 +111,12 @@ def test_without_secrets_or_channels_it_says_so(settings: config.Settings, db: A
 
 def test_the_file_system_is_the_innermost_mount() -> None:
     assert doctor._kind_of(Path("/proc/self")) == "proc"
+
+
+def test_without_a_verify_token_only_the_registration_fails(healthy: Client) -> None:
+    healthy.settings = healthy.settings.model_copy(update={"app_secret": None, "verify_token": None})
+    found = examined(healthy)
+    secret, token = found["BROADCASTER_APP_SECRET"], found["BROADCASTER_VERIFY_TOKEN"]
+    assert (secret.result, token.result) == (WARN, WARN)
+    assert "callbacks are refused" in str(secret.remedy)
+    assert "receipts arrive all the same" in str(token.remedy)
