@@ -40,7 +40,7 @@ def set_up(level: str) -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # At DEBUG these repeat statements with their values, and addresses with what stands in them.
     for talker in ("peewee", "urllib3"):
-        logging.getLogger(talker).setLevel(logging.INFO)
+        logging.getLogger(talker).setLevel(max(logging.INFO, root.level))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
