@@ -12,14 +12,14 @@ from broadcaster.cli import cli
 from broadcaster.services import access
 from tests.support.commands import commands_of
 from tests.support.installation import Field
-from tests.support.samples import CHANNEL
+from tests.support.samples import CHANNEL, DEFINITIONS
 from tests.support.shell import Shell
 
 
 def test_channels_and_templates_are_shown(shell: Shell) -> None:
     assert shell.json("channel", "list")[0]["id"] == CHANNEL
     assert CHANNEL in shell.ok("channel", "list")
-    assert shell.json("channel", "sync")["templates"] == 15
+    assert shell.json("channel", "sync")["templates"] == len(DEFINITIONS)
     assert {row["name"] for row in shell.json("template", "list")} >= {"hello_world", "collection"}
     shown = shell.ok("template", "show", "order_update", "en")
     for part in ("APPROVED", "Hi {{name}}", "Track", "BUTTONS"):
@@ -254,3 +254,8 @@ def test_opt_outs_by_hand_and_by_csv(shell: Shell) -> None:
 def test_the_dashboards_password_is_set_from_standard_input(shell: Shell) -> None:
     assert "is set" in shell.ok("dashboard-password", stdin="a long password\n")
     assert shell.run("dashboard-password", stdin="short\n").returncode == 1
+
+
+def test_the_first_command_makes_the_database_without_a_word_of_log(tmp_path: Path) -> None:
+    done = Shell(tmp_path).process("channel", "list", "--json")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")

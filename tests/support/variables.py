@@ -105,3 +105,8 @@ GOOD = [
     ("collection", "en", [component("BODY", ["Ana"]), {"type": "CAROUSEL", "cards": [CARD, CARD]}]),
     ("flash_sale", "en", OFFER),
 ]
+
+
+def good(name: str) -> Any:
+    """The first variables of GOOD that fill a template of this name."""
+    return next(variables for one, _, variables in GOOD if one == name)
