@@ -41,8 +41,13 @@ def test_every_guarantee_names_tests_there_are() -> None:
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_every_setting_is_named_with_its_default(field: str) -> None:
     (row,) = (line for line in README.splitlines() if line.startswith(f"``BROADCASTER_{field.upper()}``  "))
-    default = Settings.model_fields[field].default or ""
-    assert (", ".join(default) if isinstance(default, list) else str(default)) in row
+    default = Settings.model_fields[field].default
+    shown = ", ".join(default) if isinstance(default, list) else str(default)
+    meaning = row.partition("  ")[2].strip()
+    if default in (None, []):
+        assert not re.match(r"``(?!sqlite:///PATH``)", meaning)
+    else:
+        assert re.match(rf"``{re.escape(shown)}``(?![^\s:,])", meaning), row
 
 
 @pytest.mark.parametrize("command", [name for name, _ in commands_of(cli)])
@@ -60,6 +65,13 @@ def test_every_scope_is_named(scope: str) -> None:
 @pytest.mark.parametrize("kind", event_documents.TYPES)
 def test_every_event_is_named(kind: str) -> None:
     assert f"``{kind}``" in README
+
+
+def test_every_event_there_is_may_be_asked_for() -> None:
+    named = vars(event_documents).values()
+    declared = {one.type for one in named if isinstance(one, event_documents.EventType)}
+    assert declared - {event_documents.WEBHOOK_TEST.type} == set(event_documents.TYPES)
+    assert len(event_documents.TYPES) == len(set(event_documents.TYPES))
 
 
 JSON = [pytest.param(example, id=f"line {example.line}") for example in examples("json")]
@@ -117,10 +129,37 @@ def test_every_magic_number_is_named(digits: str) -> None:
     assert f"{digits}  " in README
 
 
+PATHS = re.compile(r"``(?:[A-Z]+ )?(/[^`?]*)(?:\?[^`]*)?``")
+"""Whole paths between backticks, with or without a method."""
+
+
+def named_in(text: str) -> set[str]:
+    """The paths a text names, and what its short ones stand for.
+
+    A short path continues the longest one of its row, from any slash on. A row that begins with two dots
+    continues the row before it.
+    """
+    found: set[str] = set()
+    longest = ""
+    for line in text.splitlines():
+        longest = longest if line.startswith("..  ") else ""
+        for path in PATHS.findall(line):
+            slashes = [one.start() for one in re.finditer("/", longest)] + [len(longest)]
+            found |= {longest[:end] + path for end in slashes}
+            longest = max(longest, path, key=len)
+    return found
+
+
+def shape(path: str) -> str:
+    """A path whose places have no name."""
+    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/") or "/"
+
+
 def test_every_route_is_named(client: Client) -> None:
-    routes = {route.path for route in falcon.inspect.inspect_routes(client.app)}
+    dashboard_section = README.partition("\nThe dashboard\n---")[2].partition("\nThe API\n---")[0]
+    pages, others = named_in(dashboard_section), named_in(README.replace(dashboard_section, ""))
+    routes = falcon.inspect.inspect_routes(client.app)
     assert len(routes) >= 13
     for route in routes:
-        fixed = route.partition("{")[0].rstrip("/")
-        last = route.rpartition("/")[2] if not route.endswith("}") else fixed.rpartition("/")[2]
-        assert fixed in README and last in README, route
+        is_page = "/web/dashboard/" in (route.source_info or "")
+        assert shape(route.path) in {shape(path) for path in (pages if is_page else others)}, route.path
