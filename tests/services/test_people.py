@@ -31,7 +31,8 @@ def test_every_new_number_becomes_a_contact_once(client: Client) -> None:
     assert rows["next"] is None
     first = rows["data"][0]
     assert set(first) == {"id", "to", "name", "createdAt"}
-    assert client.get(f"/v1/contacts/{first['id']}").json == first | {"conversations": []}
+    more = {"names": [first["to"]], "suppressed": None, "conversations": [], "lastMessages": []}
+    assert client.get(f"/v1/contacts/{first['id']}").json == first | more
 
 
 def test_a_refused_request_and_a_bad_number_make_no_contact(client: Client) -> None:

@@ -114,7 +114,7 @@ def test_a_recipient_may_name_another_template(client: Client) -> None:
         ("title too long", {"title": "x" * 201}, ["title"]),
         ("metadata no object", {"metadata": [1]}, ["metadata"]),
         ("recipient no object", {"recipients": ["+905554443301"]}, ["recipients[0]"]),
-        ("to of wrong type", {"recipients": [{"to": 905554443301}]}, ["recipients[0].to"]),
+        ("to of wrong type", {"recipients": [{"to": 905554443301.5}]}, ["recipients[0].to"]),
         ("to missing", {"recipients": [{"variables": {}}]}, ["recipients[0].to"]),
         ("both empty", {"channel": "", "recipients": []}, ["channel", "recipients"]),
     ],
@@ -133,7 +133,7 @@ def test_all_faults_are_told_at_once_whatever_their_kind(client: Client) -> None
     recipients = [
         good,
         {"to": "0911", "variables": ["a", "b", "c", "d"]},
-        {"to": 7},
+        {"to": True},
         {"to": "+905554443302", "variables": ["a"]},
         {"to": "+905554443303", "variables": ["a", "b", "c", "d"], "colour": "red"},
     ]
