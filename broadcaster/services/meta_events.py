@@ -83,11 +83,15 @@ def _opt_outs(callback: Callback, stop_words: Iterable[str], now: int) -> None:
 
 def _learn_names(callback: Callback, now: int) -> None:
     """Which names mean one person. After the opt-outs, so that a stranger who stopped is known by all."""
-    people.learn(callback.pairs, channels.portfolio_of(callback.account), now)
+    if not (callback.pairs or callback.changes):
+        # Most callbacks are receipts that name one number.
+        return
+    portfolio = channels.portfolio_of(callback.account)
+    people.learn(callback.pairs, portfolio, now)
     for change in callback.changes:
         if change.old.preferred and change.new.preferred:
             people.join([(change.old.preferred, change.new.preferred)])
-        people.learn([change.new], channels.portfolio_of(callback.account), now)
+        people.learn([change.new], portfolio, now)
 
 
 def _opts_out(said: Inbound, words: OptOutWords) -> bool:
