@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from broadcaster.domain import strict_json, templates
-from broadcaster.domain.templates import Defined, Slots
+from broadcaster.domain.templates import Defined, Slots, categories
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Fault, Faults, Kind
 from broadcaster.services.specs import Names
-from broadcaster.store import claims, definitions
+from broadcaster.store import definitions
 from broadcaster.store.models import Channel, Template
 
 
@@ -21,9 +21,11 @@ class ApprovedTemplate:
     definition: list[Defined]
     is_marketing: bool
     needs_number: bool
-    """Whether Meta sends it to a phone number alone (Meta, error 131062)."""
-    key: tuple[str, str]
-    """Name and language, which tell templates apart."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and language, which tell templates apart."""
+        return self.name, self.language
 
 
 class ApprovedTemplates:
@@ -83,7 +85,6 @@ def _approved(row: Template) -> ApprovedTemplate | Fault:
         row.language,
         slots,
         definition,
-        is_marketing=claims.is_marketing(row.category),
-        needs_number=row.category == "AUTHENTICATION",
-        key=(row.name, row.language),
+        is_marketing=categories.is_marketing(row.category),
+        needs_number=categories.needs_number(row.category),
     )

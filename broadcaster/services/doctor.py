@@ -13,14 +13,7 @@ from broadcaster.errors import GraphError, Misconfigured
 from broadcaster.meta.management import Graph
 from broadcaster.services import progress
 from broadcaster.services.planning import is_verified
-from broadcaster.store import (
-    broadcasts,
-    callbacks,
-    channels,
-    database,
-    leases,
-    messages,
-)
+from broadcaster.store import broadcasts, callbacks, channels, database, leases, message_queries
 from broadcaster.store.models import Channel
 from broadcaster.vault import Vault
 from broadcaster.worker.schedule import Schedule
@@ -147,7 +140,7 @@ def _worker(_settings: Settings, now: int) -> Finding:
 
 
 def _receipts(_settings: Settings, now: int) -> Finding:
-    last, sent = callbacks.last_received(), messages.last_sent()
+    last, sent = callbacks.last_received(), message_queries.last_sent()
     shown = "never" if last is None else f"{(now - last) // 1000} s ago"
     silent = sent is not None and sent > now - DAY and (last is None or last < sent - DAY // 24)
     remedy = (
@@ -157,7 +150,7 @@ def _receipts(_settings: Settings, now: int) -> Finding:
 
 
 def _unknown(_settings: Settings, _now: int) -> Finding:
-    count = messages.unsettled()
+    count = message_queries.unsettled()
     remedy = "receipts settle them; without any they are given up after the window" if count else None
     return Finding("unknown messages", WARN if count else OK, str(count), remedy)
 

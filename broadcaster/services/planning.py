@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from broadcaster.domain import opt_out_words, phone, strict_json, templates
-from broadcaster.domain.templates import Component, Preview
+from broadcaster.domain.templates import Preview, graph_object
 from broadcaster.domain.variables import effective
 from broadcaster.domain.words import OnInvalid
 from broadcaster.errors import Fault, Faults, Invalid, Kind
@@ -198,19 +198,11 @@ class _Drafting:
             self._note_opt_outs(found)
         if self.preview is None and not faults:
             self.preview = templates.preview(found.definition, components)
-        return _graph_template(found, components), found
+        return graph_object.write(*found.key, components), found
 
     def _note_opt_outs(self, template: ApprovedTemplate) -> None:
         for label in opt_out_words.with_added(()).opt_out_buttons(template.definition):
             self.notes.add(self.spec.names.template, f'replies to "{label}" opt out of marketing')
-
-
-def _graph_template(template: ApprovedTemplate, components: list[Component]) -> str:
-    """Graph's template object, as JSON (Meta, template messages)."""
-    content: dict[str, object] = {"name": template.name, "language": {"code": template.language}}
-    if components:
-        content["components"] = components
-    return strict_json.dumps(content)
 
 
 def _draft(recipient: Recipient, to: str, content: str, is_marketing: bool, cause: Fault | None) -> Draft:

@@ -14,7 +14,7 @@ from broadcaster.store import (
     counters,
     database,
     leases,
-    messages,
+    message_queries,
     models,
     statuses,
 )
@@ -144,7 +144,7 @@ def _waiting_to_leave(row: Broadcast, channel: Channel, left: Quota, now: int) -
     trouble = leases.trouble(row.channel_id, now)
     if trouble:
         return Waiting("channel", detail=trouble)
-    next_at = messages.next_waiting(row.id)
+    next_at = message_queries.next_waiting(row.id)
     if next_at is not None and next_at > now:
         return Waiting("retry", until=next_at)
     if left.available == 0:
@@ -172,12 +172,12 @@ def _estimate(row: Broadcast, counts: Counts, pace: float, now: int) -> int | No
 
 def messages_of(public_id: str, filters: dict[str, str], after: int, limit: int) -> list[Message]:
     """A page of a broadcast's messages, by id; raises NotFound."""
-    return messages.page(facts(public_id).id, filters, after, limit)
+    return message_queries.page(facts(public_id).id, filters, after, limit)
 
 
 def find_message(reference: str) -> tuple[Message, str]:
     """A message by our id or Meta's, and its broadcast's public id; raises NotFound."""
-    row = messages.find(reference)
+    row = message_queries.find(reference)
     if row is None:
         raise NotFound(f'there is no message "{reference[:60]}"')
     return row, broadcasts.get(row.broadcast_id).public_id
@@ -186,7 +186,7 @@ def find_message(reference: str) -> tuple[Message, str]:
 def errors(public_id: str) -> list[tuple[str, str | None, int]]:
     """A broadcast's failures, of hand-over and of delivery: code, a text of Meta's, how many; raises
     NotFound."""
-    return messages.failures(facts(public_id).id)
+    return message_queries.failures(facts(public_id).id)
 
 
 def is_ready(now: int) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.errors import Busy
 from broadcaster.services import progress
 from broadcaster.services.steering import stop
-from broadcaster.store import database, idempotency, messages
+from broadcaster.store import database, idempotency, message_queries
 from broadcaster.store.models import Message
 
 MOST_AWAITED = 56
@@ -43,7 +43,7 @@ def _outcome(public_id: str, begun: float) -> Message:
     while True:
         waited = time.monotonic() - begun
         try:
-            row, is_held = messages.single(broadcast_id)
+            row, is_held = message_queries.single(broadcast_id)
             if row.state == "cancelled":
                 # It did not leave: the same key may try it again.
                 idempotency.forget_keys_of(broadcast_id)

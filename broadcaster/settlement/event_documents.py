@@ -14,15 +14,7 @@ from typing_extensions import TypedDict
 
 from broadcaster import log
 from broadcaster.domain import strict_json
-from broadcaster.store import (
-    broadcasts,
-    channels,
-    contacts,
-    conversations,
-    counters,
-    events,
-    messages,
-)
+from broadcaster.store import broadcasts, channels, contacts, conversations, counters, events, message_queries
 from broadcaster.store.conversations import Assigned
 from broadcaster.store.counters import Counts, DeliveryFigures, Stats, delivery_figures, stats
 from broadcaster.store.models import Broadcast, Channel, Message
@@ -220,7 +212,7 @@ def tell_messages(what: Happening, message_ids: Sequence[int], now: int) -> None
     kind = _OF_MESSAGE[what]
     if not message_ids or not events.listening(kind.type):
         return
-    rows = messages.rows(message_ids)
+    rows = message_queries.rows(message_ids)
     names = {row.id: row.public_id for row in broadcasts.rows({row.broadcast_id for row in rows})}
     tell(kind, [_message(row, names[row.broadcast_id], kind) for row in rows], now)
 

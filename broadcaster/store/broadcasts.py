@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from broadcaster import log
 from broadcaster.domain.words import BroadcastStage, BroadcastStatus, OnUnknown, PauseReason
-from broadcaster.store import counters, database, messages, people, statuses
+from broadcaster.store import counters, database, message_queries, messages, people, statuses
 from broadcaster.store.models import Broadcast, Channel, Message
 
 logger = log.get(__name__)
@@ -57,7 +57,7 @@ def note_start(broadcast_ids: Iterable[int], now: int) -> list[int]:
 def expire(now: int) -> list[int]:
     """Cancel what has not left of broadcasts whose time has run out; returns these."""
     query = Broadcast.select(Broadcast.id).where(
-        (Broadcast.expire_at <= now) & Broadcast.finished_at.is_null() & messages.waiting(Broadcast.id)
+        (Broadcast.expire_at <= now) & Broadcast.finished_at.is_null() & message_queries.waiting(Broadcast.id)
     )
     ids = [row_id for (row_id,) in database.tuples(query)]
     if ids:
@@ -146,7 +146,7 @@ def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
         .where(
             Broadcast.id.in_(list(broadcast_ids))
             & Broadcast.finished_at.is_null()
-            & ~messages.unfinished(Broadcast.id)
+            & ~message_queries.unfinished(Broadcast.id)
         )
         .returning(Broadcast.id)
     )

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.retries import PAIR_MS
-from broadcaster.store import allowance, broadcasts, database, leases, messages
-from broadcaster.store.messages import Due, Moved
+from broadcaster.domain.templates import categories, graph_object
+from broadcaster.store import allowance, broadcasts, database, leases, message_queries, messages
+from broadcaster.store.message_queries import Due
+from broadcaster.store.messages import Moved
 from broadcaster.store.models import Broadcast, Channel, Template
 
 SUPPRESSED = ("SUPPRESSED", "the person wants no marketing messages")
@@ -103,20 +105,15 @@ def _active(channel_id: int, now: int) -> list[list[_Active]]:
     )
     groups: dict[int, list[_Active]] = {}
     for priority, broadcast_id, name, language, kind in database.tuples(query):
-        active = _Active(broadcast_id, messages.beginning(name, language), is_marketing(kind))
+        active = _Active(broadcast_id, graph_object.beginning(name, language), categories.is_marketing(kind))
         groups.setdefault(priority, []).append(active)
     return list(groups.values())
-
-
-def is_marketing(category: str | None) -> bool:
-    """Whether consent is asked for. A template nobody knows (any more) counts as marketing."""
-    return category in (None, "MARKETING")
 
 
 def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim) -> None:
     # Several statements under the write lock, which every transaction of ours opens with.
     room = None if terms.room is None else max(0, terms.room - found.reserved)
-    rows = messages.due(active.id, limit, terms.portfolio, room, now)
+    rows = message_queries.due(active.id, limit, terms.portfolio, room, now)
     met = len(rows)
     rows = _willing(active, rows, now, found)
     rows = _rested(rows, terms.not_before, {row.person for row in found.messages})
@@ -127,7 +124,7 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     found.reserved += len(new)
     found.messages += [row.message for row in rows]
     used_up = room is not None and room - len(new) <= 0 and len(rows) < limit
-    found.is_walled = found.is_walled or (used_up and messages.has_due(active.id, now))
+    found.is_walled = found.is_walled or (used_up and message_queries.has_due(active.id, now))
 
 
 def _willing(active: _Active, rows: list[Due], now: int, found: Claim) -> list[Due]:
@@ -143,7 +140,7 @@ def _carries_marketing(active: _Active, message: Claimed) -> bool:
     """Whether the template of the message itself, as it is now, is marketing."""
     if message.content.startswith(active.template):
         return active.is_marketing
-    named = messages.template_of(message.content)
+    named = graph_object.template_of(message.content)
     if named is None:
         return active.is_marketing
     name, language = named
@@ -155,7 +152,7 @@ def _carries_marketing(active: _Active, message: Claimed) -> bool:
             (Broadcast.id == message.broadcast_id) & (Template.name == name) & (Template.language == language)
         )
     )
-    return is_marketing(query.scalar())
+    return categories.is_marketing(query.scalar())
 
 
 def _rested(rows: list[Due], not_before: Mapping[int, int], met: set[int]) -> list[Due]:

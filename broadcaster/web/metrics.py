@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from broadcaster import __version__
 from broadcaster.clock import epoch_ms
 from broadcaster.services import progress
-from broadcaster.store import callbacks, channels, counters, database, leases, messages
+from broadcaster.store import callbacks, channels, counters, database, leases, message_queries
 from broadcaster.store.models import Channel
 from broadcaster.web.requests import Context
 
@@ -83,7 +83,7 @@ class _Figures(Collector):
             "How long the longest-waiting message could have left by its time alone.",
             labels=["channel"],
         )
-        oldest = messages.oldest_due(now)
+        oldest = message_queries.oldest_due(now)
         for channel_id, name in names.items():
             family.add_metric([name], max(0, now - oldest.get(channel_id, now)) / 1000)
         return family

@@ -74,7 +74,7 @@ def facts(row: Any, **more: Any) -> dict[str, Any]:
 def test_what_was_refused_gives_its_place_back(channel_row: Any) -> None:
     accepted(channel_row, 2)
     found = take(channel_row, room=2)
-    messages.settle_failed([Failed(*mark(found.messages[0], "131026", "no"))])
+    messages.apply([Failed(*mark(found.messages[0], "131026", "no"))])
     allowance.not_reached([("77", row.recipient, row.claimed_at) for row in found.messages[:1]])
     assert [row.contact_id for row in Reached.select()] == [people.one("+905554440001")]
     allowance.reached([("77", "+905554440001", NOW + 5)])
@@ -148,7 +148,7 @@ def test_what_has_expired_is_cancelled(channel_row: Any) -> None:
     assert lifecycle.expire(NOW + 100) == [made.id]
     assert states(made) == {"sending": 1, "cancelled": 2}
     assert {row.error_code for row in Message.select() if row.state == "cancelled"} == {"EXPIRED"}
-    messages.settle_sent([Sent(*mark(first.messages[0], "wamid.1", NOW))])
+    messages.apply([Sent(*mark(first.messages[0], "wamid.1", NOW))])
     lifecycle.finish([made.id], NOW + 200)
     assert Broadcast.get().finished_at == NOW + 200
 
@@ -159,7 +159,7 @@ def test_a_start_a_pause_and_an_end_are_told(channel_row: Any) -> None:
     lifecycle.tell_started(found.started, NOW)
     lifecycle.pause(made.id, "paused", None, NOW)
     broadcasts.resume(made.id)
-    messages.settle_sent([Sent(*mark(found.messages[0], "wamid.1", NOW))])
+    messages.apply([Sent(*mark(found.messages[0], "wamid.1", NOW))])
     lifecycle.finish([made.id], NOW)
     lifecycle.finish([made.id], NOW)
     told = [row.type for row in Event.select().order_by(Event.id)]

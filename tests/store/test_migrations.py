@@ -8,7 +8,7 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import Misconfigured
-from broadcaster.store import broadcasts, counters, database, messages, models
+from broadcaster.store import broadcasts, counters, database, message_queries, messages, models
 from tests.support.samples import NOW
 
 
@@ -88,10 +88,10 @@ def plan_of(db: Any, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 QUESTIONS: list[tuple[str, Callable[[], Any]]] = [
     ("USING COVERING INDEX message_counts", lambda: counters.of_broadcasts([1, 2])),
     ("USING COVERING INDEX message_counts", counters.of_channels),
-    ("message_waiting", lambda: messages.due(1, 5, "portfolio", None, NOW)),
-    ("message_waiting", lambda: messages.has_due(1, NOW)),
-    ("message_waiting", lambda: messages.next_waiting(1)),
-    ("message_page", lambda: messages.page(1, {}, 5, 5)),
+    ("message_waiting", lambda: message_queries.due(1, 5, "portfolio", None, NOW)),
+    ("message_waiting", lambda: message_queries.has_due(1, NOW)),
+    ("message_waiting", lambda: message_queries.next_waiting(1)),
+    ("message_page", lambda: message_queries.page(1, {}, 5, 5)),
     ("broadcast_open", lambda: messages.lose_abandoned(1, NOW)),
     ("broadcast_open", lambda: broadcasts.under_way(1, NOW)),
     ("broadcast_open", lambda: broadcasts.channels_to_wake(NOW)),

@@ -135,7 +135,7 @@ def test_a_receipt_before_the_answer_stands(channel_row: Any) -> None:
     receive(status("read", "wamid.1", tag_of(first)), status("failed", "wamid.2", tag_of(second)))
     assert states(made) == {"sent": 1, "sending": 1}
     assert settle_sent(first) == 0
-    messages.settle_sent([Sent(*mark(second, "wamid.2", NOW))])
+    messages.apply([Sent(*mark(second, "wamid.2", NOW))])
     assert states(made) == {"sent": 2}
     rows = list(Message.select().order_by(Message.id))
     assert [(r.delivery, r.error_code) for r in rows] == [("read", None), ("failed", "131026")]
@@ -155,7 +155,7 @@ def test_a_receipt_by_metas_id_alone_may_come_before_we_know_the_id(channel_row:
     claimed = claim(channel_row)[0]
     receive(status("delivered", "wamid.early"))
     assert EarlyReceipt.select().count() == 1
-    messages.settle_sent([Sent(*mark(claimed, "wamid.early", NOW))])
+    messages.apply([Sent(*mark(claimed, "wamid.early", NOW))])
     with database.transaction():
         outcomes.receive(callbacks.take_early(["wamid.early"]), NOW)
     assert (row().delivery, EarlyReceipt.select().count()) == ("delivered", 0)
@@ -208,7 +208,7 @@ def test_a_thousand_in_one_callback_shuffled(channel_row: Any) -> None:
     made = accepted(channel_row, 250)
     claimed = claim(channel_row, 300)
     for one in claimed:
-        messages.settle_sent([Sent(*mark(one, f"wamid.{one.id}", NOW))])
+        messages.apply([Sent(*mark(one, f"wamid.{one.id}", NOW))])
     ends = {one.id: ("read", "delivered", "failed", "sent")[one.id % 4] for one in claimed}
     below = {"read": ["sent", "delivered", "read"], "delivered": ["sent", "delivered"]}
     news = [

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from broadcaster.store import (
-    broadcasts,
-    channels,
-    counters,
-    messages,
-    statuses,
-)
+from broadcaster.store import broadcasts, channels, counters, message_queries, statuses
 from broadcaster.store.broadcasts import Search
 from broadcaster.store.models import Channel, Message
 from tests.support.samples import NOW
@@ -80,7 +74,7 @@ def test_a_search_for_a_standing_finds_exactly_the_messages_that_have_it(
     channel_row: Channel, word: Any
 ) -> None:
     (row,) = store([Made({"due_at": NOW}, list(PAIRS))], channel_row)
-    _, found = messages.search(row.id, word, 0, 100)
+    _, found = message_queries.search(row.id, word, 0, 100)
     wanted = [message for message in Message.select() if statuses.standing(message) == word]
     assert wanted
     assert {message.id for message in found} == {message.id for message in wanted}

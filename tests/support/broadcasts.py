@@ -51,19 +51,19 @@ def mark(claimed: Any, *more: Any) -> tuple[Any, ...]:
 
 
 def settle_sent(c: Any) -> int:
-    return messages.settle_sent([Sent(*mark(c, "wamid.1", NOW))])
+    return len(messages.apply([Sent(*mark(c, "wamid.1", NOW))]))
 
 
 def settle_failed(c: Any) -> int:
-    return messages.settle_failed([Failed(*mark(c, "131026", "no"))])
+    return len(messages.apply([Failed(*mark(c, "131026", "no"))]))
 
 
 def settle_lost(c: Any) -> int:
-    return messages.settle_lost([Lost(*mark(c, "NO_ANSWER", ""))])
+    return len(messages.apply([Lost(*mark(c, "NO_ANSWER", ""))]))
 
 
 def settle_put_back(c: Any) -> int:
-    return messages.put_back([PutBack(*mark(c, "131000", "", NOW + 1000, 1))])
+    return len(messages.apply([PutBack(*mark(c, "131000", "", NOW + 1000, 1))]))
 
 
 def settle(public_id: str, *states: tuple[str, str | None]) -> list[int]:

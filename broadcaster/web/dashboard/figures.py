@@ -6,7 +6,7 @@ from typing import Any
 from broadcaster.domain.words import BroadcastStatus
 from broadcaster.services import progress
 from broadcaster.services.progress import Progress
-from broadcaster.store import broadcasts, callbacks, channels, messages
+from broadcaster.store import broadcasts, callbacks, channels, message_queries
 from broadcaster.store.models import Message
 from broadcaster.web.own import answers
 
@@ -58,7 +58,7 @@ def lately(now: int) -> str | None:
 
 def minutes(broadcast_ids: list[int], since: int) -> str | None:
     """What left in each minute and how long it took, as JSON for the plot; None if nothing did."""
-    rows = messages.minutes(broadcast_ids, since)
+    rows = message_queries.minutes(broadcast_ids, since)
     if not rows:
         return None
     at: dict[int, tuple[int, float | None, float | None]] = {row[0]: row[1:] for row in rows}

@@ -12,7 +12,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import BroadcasterError, NotFound
 from broadcaster.services import contact_book, progress, steering
-from broadcaster.store import contacts, counters, messages, statuses
+from broadcaster.store import contacts, counters, message_queries, statuses
 from broadcaster.web import refusals, requests
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.base import Desk, Page
@@ -173,7 +173,7 @@ class Broadcast(Page):
         wanted = _wanted(request)
         after = request.get_param_as_int("after", min_value=0, max_value=2**62) or 0
         names = contact_book.all_names(wanted.search, self.settings.default_country)
-        found = messages.page(tracked.facts.id, wanted.filters, after, _PAGE + 1, wanted.search, names)
+        found = message_queries.page(tracked.facts.id, wanted.filters, after, _PAGE + 1, wanted.search, names)
         self.page(
             response,
             "broadcast.html",

@@ -4,7 +4,7 @@ import uuid
 
 from broadcaster.errors import NotFound
 from broadcaster.services import progress, single_send
-from broadcaster.store import broadcasts, channels, messages
+from broadcaster.store import broadcasts, channels, message_queries
 from broadcaster.store.models import Message
 from broadcaster.web import acceptance
 from broadcaster.web.bodies import Body
@@ -99,7 +99,7 @@ def list_bulk_send_messages(
 ) -> MindoPage[answers.MindoMessageRow]:
     """Its messages"""
     broadcast = progress.facts(_uuid(bulk_send_id), NAME)
-    count, rows = messages.search(broadcast.id, query.status, query.offset, query.page_size)
+    count, rows = message_queries.search(broadcast.id, query.status, query.offset, query.page_size)
     shown = [answers.message_row(row) for row in rows]
     public_url = call.context.settings.public_url
     return answers.page(call.request, public_url, query.page, query.page_size, count, shown)
