@@ -1,10 +1,11 @@
 """The contact book: what is known of one person."""
 
+from operator import attrgetter
 from typing import NamedTuple
 
 from broadcaster.domain import phone
 from broadcaster.errors import NotFound
-from broadcaster.store import broadcasts, contacts, conversations, people, suppressions
+from broadcaster.store import broadcasts, contacts, conversations, message_queries, people, suppressions
 from broadcaster.store.models import Contact, Message, Suppression
 
 _MOST_CONVERSATIONS = 1000
@@ -38,9 +39,8 @@ def known(public_id: str) -> Known:
     if row is None:
         raise NotFound(f'there is no contact "{public_id[:60]}"')
     listed = conversations.page({"contact_id": row.id}, 0, _MOST_CONVERSATIONS)
-    last = contacts.last_messages(
-        one.facts.last_message_id for one in listed if one.facts.last_message_id is not None
-    )
+    last_ids = [one.facts.last_message_id for one in listed if one.facts.last_message_id is not None]
+    last = sorted(message_queries.rows(last_ids), key=attrgetter("id"), reverse=True)
     ids = {one.id: one.public_id for one in broadcasts.rows({one.broadcast_id for one in last})}
     return Known(
         row,

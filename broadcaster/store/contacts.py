@@ -1,13 +1,13 @@
 """Contacts: the people ever written to or heard of, one row a person. Their names are `people`'s."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from broadcaster.store import database, people
-from broadcaster.store.models import Contact, Message
+from broadcaster.store.models import Contact
 
 PREFIX = people.CONTACT_PREFIX
 """Keeps a conversation's id from being taken for a contact's."""
-_AT_ONCE = 5000
 
 
 def public_id(contact_id: int) -> str:
@@ -16,24 +16,22 @@ def public_id(contact_id: int) -> str:
 
 def recipients(public_ids: Iterable[str]) -> dict[str, str]:
     """The number or user id each known contact is written to."""
-    asked = list(public_ids)
-    now = people.current_ids(asked)
-    wanted = database.numbers((now.get(one, one) for one in asked), PREFIX)
-    found: dict[str, str] = {}
-    for part in database.parts(list(wanted), _AT_ONCE):
-        query = Contact.select(Contact.id, Contact.recipient).where(
-            Contact.id.in_(part) & Contact.erased_at.is_null()
-        )
-        found |= {public_id(row_id): recipient for row_id, recipient in database.tuples(query)}
-    return {one: found[now.get(one, one)] for one in asked if now.get(one, one) in found}
+
+    def read(contact_ids: Sequence[int]) -> dict[int, str]:
+        return dict(database.tuples(_standing(contact_ids).select(Contact.id, Contact.recipient)))
+
+    return people.by_public_id(public_ids, PREFIX, read)
 
 
 def find(reference: str) -> Contact | None:
     """A contact by the id callers know, or knew before it was merged."""
-    reference = people.current_ids([reference]).get(reference, reference)
-    for number in database.numbers([reference], PREFIX):
-        return Contact.get_or_none((Contact.id == number) & Contact.erased_at.is_null())
-    return None
+    found = people.by_public_id([reference], PREFIX, lambda ids: {row.id: row for row in _standing(ids)})
+    return found.get(reference)
+
+
+def _standing(contact_ids: Sequence[int]) -> Any:
+    """A query: those of these contacts that are not erased."""
+    return Contact.select().where(Contact.id.in_(contact_ids) & Contact.erased_at.is_null())
 
 
 def of(name: str) -> Contact | None:
@@ -56,9 +54,3 @@ def page(name: str | None, after: int, limit: int) -> list[Contact]:
     if name is not None:
         query = query.where(Contact.id == people.one(name))
     return list(query.order_by(Contact.id).limit(limit))
-
-
-def last_messages(message_ids: Iterable[int]) -> list[Message]:
-    """These messages, newest first."""
-    query = Message.select().where(Message.id.in_(list(message_ids)))
-    return list(query.order_by(Message.id.desc()))

@@ -7,7 +7,6 @@ from broadcaster.store import database, people
 from broadcaster.store.models import Broadcast, Channel, Contact, ContactName, Conversation
 
 PREFIX = people.CONVERSATION_PREFIX
-_AT_ONCE = 5000
 
 
 class SentMessage(NamedTuple):
@@ -93,18 +92,16 @@ def recent(channel_id: int, since: int, pause: int) -> dict[int, int]:
 
 def sides(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
     """The channel and the person of each known conversation."""
-    asked = list(public_ids)
-    now = people.current_ids(asked)
-    wanted = database.numbers((now.get(one, one) for one in asked), PREFIX)
-    found: dict[str, tuple[int, str]] = {}
-    for part in database.parts(list(wanted), _AT_ONCE):
-        query = (
-            Conversation.select(Conversation.id, Conversation.channel_id, Contact.recipient)
-            .join(Contact, on=(Contact.id == Conversation.contact_id))
-            .where(Conversation.id.in_(part))
-        )
-        found |= {wanted[row_id]: (channel, person) for row_id, channel, person in database.tuples(query)}
-    return {one: found[now.get(one, one)] for one in asked if now.get(one, one) in found}
+    return people.by_public_id(public_ids, PREFIX, _sides)
+
+
+def _sides(conversation_ids: Sequence[int]) -> dict[int, tuple[int, str]]:
+    query = (
+        Conversation.select(Conversation.id, Conversation.channel_id, Contact.recipient)
+        .join(Contact, on=(Contact.id == Conversation.contact_id))
+        .where(Conversation.id.in_(conversation_ids))
+    )
+    return {row_id: (channel, person) for row_id, channel, person in database.tuples(query)}
 
 
 class Listed(NamedTuple):

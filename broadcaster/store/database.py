@@ -249,8 +249,8 @@ def fetch_at_once(query: Any) -> list[list[Any]]:
     return rows
 
 
-def parts(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """The rows in runs of at most `size`."""
+def parts(rows: Sequence[Any], size: int = 5000) -> Iterator[Sequence[Any]]:
+    """The rows in runs of at most `size`, few enough to stand in one statement."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

@@ -7,15 +7,15 @@ Locks, in this order: contacts by id, their suppression, allowance and conversat
 write lock makes all of this serial; names are read inside the transaction that changes them.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from broadcaster.domain import phone
 from broadcaster.domain.names import Names
 from broadcaster.store import database, models
 from broadcaster.store.models import Contact, ContactName, Conversation, Forwarded, Suppression
 
-_AT_ONCE = 5000
+Found = TypeVar("Found")
 
 
 class Person(NamedTuple):
@@ -31,7 +31,7 @@ def who(names: Iterable[str]) -> dict[str, Person]:
     Raw SQL: building an IN list of thousands costs peewee three times the statement.
     """
     found: dict[str, Person] = {}
-    for part in database.parts(list(names), _AT_ONCE):
+    for part in database.parts(list(names)):
         rows = models.database.obj.execute_sql(
             "SELECT n.name, n.contact_id, s.contact_id IS NOT NULL FROM contact_name n"
             " LEFT JOIN suppression s ON s.contact_id = n.contact_id"
@@ -70,7 +70,7 @@ def add_new(names: Iterable[str], now: int) -> None:
 def _unknown(names: Sequence[str]) -> list[str]:
     """Those of these names that nobody has."""
     found: list[str] = []
-    for part in database.parts(names, _AT_ONCE):
+    for part in database.parts(names):
         values = ", ".join([f"({models.database.obj.param})"] * len(part))
         rows = models.database.obj.execute_sql(
             f"WITH v (name) AS (VALUES {values}) SELECT v.name FROM v"
@@ -107,7 +107,7 @@ def names_of(contact_ids: Iterable[int]) -> dict[int, list[str]]:
     """All names of each of these contacts, in alphabetical order."""
     ids = list(contact_ids)
     found: dict[int, list[str]] = {contact_id: [] for contact_id in ids}
-    for part in database.parts(ids, _AT_ONCE):
+    for part in database.parts(ids):
         query = ContactName.select(ContactName.contact_id, ContactName.name)
         rows = database.tuples(query.where(ContactName.contact_id.in_(part)).order_by(ContactName.name))
         for contact_id, name in rows:
@@ -133,15 +133,24 @@ def learn(told: Iterable[Names], portfolio: str | None, now: int) -> None:
     to under them, and nobody opted out.
     """
     pairs = [names for names in dict.fromkeys(told) if names.is_pair]
-    if not pairs:
-        return
-    known = who({s for names in pairs for name in names.known for s in phone.spellings(name)})
-    for names in pairs:
-        spellings = [s for name in names.known for s in phone.spellings(name)]
-        owners = {known[s].contact_id for s in spellings if s in known}
-        if owners and (len(owners) > 1 or any(name not in known for name in spellings)):
-            # Read again: an earlier pair may have merged these people.
-            _learn_one(names, portfolio, now)
+    for place in _telling([names.known for names in pairs]):
+        _learn_one(pairs[place], portfolio, now)
+
+
+def _telling(groups: Sequence[Sequence[str]]) -> list[int]:
+    """The places of those groups of names of one person that tell something: known ones among unknown ones,
+    or names of two contacts.
+
+    Whoever learns from them reads again who is who: an earlier group may have changed it.
+    """
+    spellings = [[spelling for name in names for spelling in phone.spellings(name)] for names in groups]
+    known = who({spelling for group in spellings for spelling in group}) if groups else {}
+    found = []
+    for place, group in enumerate(spellings):
+        owners = {known[spelling].contact_id for spelling in group if spelling in known}
+        if len(owners) > 1 or (owners and any(spelling not in known for spelling in group)):
+            found.append(place)
+    return found
 
 
 def _learn_one(names: Names, portfolio: str | None, now: int) -> None:
@@ -151,12 +160,9 @@ def _learn_one(names: Names, portfolio: str | None, now: int) -> None:
         # The number has changed hands: it goes to the person Meta names now, with its opt-out.
         _pass_number_on(names, by_number, portfolio, now)
         return
-    owners = sorted({i for i in (one(name) for name in names.known) if i is not None})
-    if not owners:
-        return
-    for loser in owners[1:]:
-        merge(owners[0], loser)
-    _add_names(owners[0], names, portfolio)
+    owner = _made_one(names.known)
+    if owner is not None:
+        _add_names(owner, names, portfolio)
 
 
 def _add_names(contact_id: int, names: Names, portfolio: str | None) -> None:
@@ -212,26 +218,21 @@ def join(pairs: Iterable[tuple[str, str]]) -> None:
     left alone.
     """
     wanted = [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
-    if not wanted:
-        return
-    known = who({spelling for pair in wanted for name in pair for spelling in phone.spellings(name)})
-    for pair in wanted:
-        spellings = [spelling for name in pair for spelling in phone.spellings(name)]
-        owners = {known[spelling].contact_id for spelling in spellings if spelling in known}
-        if owners and (len(owners) > 1 or any(spelling not in known for spelling in spellings)):
-            _join_one(pair, spellings)
-
-
-def _join_one(pair: tuple[str, str], spellings: Sequence[str]) -> None:
-    # Read again: an earlier pair may have merged these people.
-    owners = sorted({i for i in map(one, pair) if i is not None})
-    for loser in owners[1:]:
-        merge(owners[0], loser)
-    rows = [(spelling, owners[0]) for spelling in spellings]
-    database.insert_rows(ContactName, ("name", "contact_id"), rows, "ON CONFLICT (name) DO NOTHING")
+    for place in _telling(wanted):
+        owner = _made_one(wanted[place])
+        rows = [(spelling, owner) for name in wanted[place] for spelling in phone.spellings(name)]
+        database.insert_rows(ContactName, ("name", "contact_id"), rows, "ON CONFLICT (name) DO NOTHING")
 
 
 # Merging
+
+
+def _made_one(names: Iterable[str]) -> int | None:
+    """The one contact behind these names, those that were several merged; None if nobody is known."""
+    owners = sorted({owner for owner in map(one, names) if owner is not None})
+    for loser in owners[1:]:
+        merge(owners[0], loser)
+    return owners[0] if owners else None
 
 
 def merge(kept: int, loser: int) -> None:
@@ -298,10 +299,21 @@ def forward(old: str, now: str) -> None:
     Forwarded.insert(old=old, now=now).on_conflict_replace().execute()
 
 
-def current_ids(public_ids: Iterable[str]) -> dict[str, str]:
-    """What each of these ids of contacts or conversations is called now, where a merge took it away."""
-    query = Forwarded.select(Forwarded.old, Forwarded.now).where(Forwarded.old.in_(list(public_ids)))
-    return dict(database.tuples(query))
+def by_public_id(
+    public_ids: Iterable[str], prefix: str, read: Callable[[Sequence[int]], dict[int, Found]]
+) -> dict[str, Found]:
+    """What stands behind these ids of contacts or of conversations, also of those that a merge took away.
+
+    `read` finds rows by their numbers.
+    """
+    asked = list(public_ids)
+    query = Forwarded.select(Forwarded.old, Forwarded.now).where(Forwarded.old.in_(asked))
+    current = dict(database.tuples(query))
+    wanted = database.numbers((current.get(one, one) for one in asked), prefix)
+    found: dict[str, Found] = {}
+    for part in database.parts(list(wanted)):
+        found |= {wanted[row_id]: value for row_id, value in read(part).items()}
+    return {one: found[current.get(one, one)] for one in asked if current.get(one, one) in found}
 
 
 # Words on marketing

@@ -23,7 +23,6 @@ from broadcaster.store.models import (
 ERASED = "ERASED"
 """The code of what was cancelled because its person is to be forgotten."""
 _NOTHING = {"recipient": "", "content": "", "variables": None, "metadata": None, "error_text": None}
-_AT_ONCE = 5000
 
 
 def overdue(ended_before: int) -> list[int]:
@@ -113,9 +112,9 @@ def erase(names: Sequence[str], contact_id: int | None, now: int) -> dict[str, i
             "callbacks": sum(_drop(Callback, Callback.body, one) for one in _traces(names)),
             "events": sum(_drop_events(one) for one in _traces(names)),
             "contacts": 0 if contact_id is None else _forget_contact(contact_id, now),
-            "messages": sum(_blank(Message.id.in_(part)) for part in database.parts(ids, _AT_ONCE)),
+            "messages": sum(_blank(Message.id.in_(part)) for part in database.parts(ids)),
         }
-        for part in database.parts(wamids, _AT_ONCE):
+        for part in database.parts(wamids):
             EarlyReceipt.delete().where(EarlyReceipt.wamid.in_(part)).execute()
     return found
 

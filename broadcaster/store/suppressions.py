@@ -1,6 +1,6 @@
 """Suppressions: people who want no marketing messages. One row a person, whatever they are called."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from broadcaster.store import database, people
@@ -21,12 +21,11 @@ def add(names: Iterable[str], reason: str, source: str, now: int, at: int | None
     """
     wanted = list(dict.fromkeys(names))
     people.add_new(wanted, now)
-    owners = {name: people.one(name) for name in wanted}
-    before = among([contact_id for contact_id in owners.values() if contact_id])
+    known = people.who(wanted)
     new: dict[int, str] = {}
-    for name, contact_id in owners.items():
-        if contact_id is not None and contact_id not in before:
-            new.setdefault(contact_id, name)
+    for name in wanted:
+        if not known[name].is_suppressed:
+            new.setdefault(known[name].contact_id, name)
     database.change_rows(
         "INSERT INTO suppression (contact_id, recipient, reason, source, created_at)"
         " SELECT v.contact_id, contact.recipient, v.reason, v.source, v.created_at FROM v"
@@ -35,7 +34,10 @@ def add(names: Iterable[str], reason: str, source: str, now: int, at: int | None
         " ON CONFLICT (contact_id) DO UPDATE SET created_at = excluded.created_at"
         " WHERE excluded.created_at > suppression.created_at",
         ("contact_id", "reason", "source", "created_at"),
-        [(i, reason, source, now if at is None else at) for i in sorted({i for i in owners.values() if i})],
+        [
+            (contact_id, reason, source, now if at is None else at)
+            for contact_id in sorted({person.contact_id for person in known.values()})
+        ],
     )
     return list(new.values())
 
@@ -49,15 +51,6 @@ def remove(names: Iterable[str]) -> list[str]:
     ids = [row.contact_id for row in lifted]
     Suppression.delete().where(Suppression.contact_id.in_(ids)).execute()
     return list(dict.fromkeys(row.recipient for row in lifted))
-
-
-def among(contact_ids: Sequence[int]) -> set[int]:
-    """Which of these contacts are suppressed."""
-    found: set[int] = set()
-    for part in database.parts(contact_ids, 5000):
-        query = Suppression.select(Suppression.contact_id).where(Suppression.contact_id.in_(part))
-        found |= {contact_id for (contact_id,) in database.tuples(query)}
-    return found
 
 
 def find(name: str) -> Suppression | None:
