@@ -98,6 +98,3 @@ def _failed(message: Standing, receipt: Receipt, attempt: int) -> Standing:
         error_code=receipt.code or UNDELIVERED,
         error_text=receipt.text,
     )
-
-
-# Odd shapes

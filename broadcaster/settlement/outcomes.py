@@ -110,10 +110,14 @@ def _learn_names(answers: Iterable[Answer], now: int) -> None:
     """What Meta calls people, where it is not what we call them."""
     told = [(one.message.recipient, one.verdict.wa_id) for one in answers]
     people.join((person, wa_id) for person, wa_id in told if wa_id and person.startswith("+"))
+    by_portfolio: dict[str, list[Names]] = {}
     for one in answers:
         if one.verdict.user_id:
             number = one.message.recipient if one.message.recipient.startswith("+") else one.verdict.wa_id
-            people.learn([Names(number, one.verdict.user_id, one.verdict.parent_id)], one.portfolio, now)
+            names = Names(number, one.verdict.user_id, one.verdict.parent_id)
+            by_portfolio.setdefault(one.portfolio, []).append(names)
+    for portfolio, names_told in by_portfolio.items():
+        people.learn(names_told, portfolio, now)
 
 
 class Received(NamedTuple):
