@@ -13,7 +13,7 @@ from broadcaster.sandbox import testbed
 from broadcaster.store import database
 from tests.support.channels import add_channel
 from tests.support.client import Client
-from tests.support.databases import copy_database, make_database
+from tests.support.databases import copy_database, leave_database, make_database
 from tests.support.installation import Field, Prepared, prepare
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
@@ -54,7 +54,7 @@ def db(settings: config.Settings, migrated: Path) -> Iterator[Any]:
     """A migrated database, bound to the models."""
     copy_database(migrated, settings.database)
     yield database.open(settings.database)
-    database.close()
+    leave_database()
 
 
 @pytest.fixture
@@ -87,8 +87,9 @@ def graph_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, graph_url: str, prepared: Prepared) -> Shell:
+def shell(tmp_path: Path, graph_url: str, prepared: Prepared) -> Iterator[Shell]:
     """The command line beside a sandbox, with one channel; no server runs."""
     if not (tmp_path / "data").exists():
         shutil.copytree(prepared.data, tmp_path / "data")
-    return Shell(tmp_path, BROADCASTER_GRAPH_URL=graph_url)
+    yield Shell(tmp_path, BROADCASTER_GRAPH_URL=graph_url)
+    leave_database()

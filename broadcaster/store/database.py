@@ -97,8 +97,8 @@ def is_current(database: Database) -> bool:
 
 
 def close() -> None:
-    """Close this thread's connection."""
-    if not models.database.is_closed():
+    """Close this thread's connection, if it has one."""
+    if models.database.obj is not None and not models.database.is_closed():
         models.database.close()
 
 

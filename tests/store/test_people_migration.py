@@ -16,6 +16,7 @@ from playhouse.migrations import Runner
 from broadcaster.domain import phone
 from broadcaster.store import allowance, contacts, conversations, database, people, suppressions
 from broadcaster.store.models import Contact, ContactName, Conversation, Message, Reached, Suppression
+from tests.support.databases import leave_database
 from tests.support.samples import NOW
 
 LAST_BEFORE = 5
@@ -29,7 +30,7 @@ def old_database(path: Path, folder: Path) -> sqlite3.Connection:
         shutil.copy(one, before)
     opened = database.open(f"sqlite:///{path}")
     Runner(opened, str(before)).up()
-    database.close()
+    leave_database()
     made = sqlite3.connect(path)
     made.execute(
         "INSERT INTO channel (phone_number_id, waba_id, portfolio, access_token, created_at, coexistence)"
@@ -109,7 +110,7 @@ def test_what_an_older_release_wrote_is_all_there(path: Path, tmp_path: Path) ->
     assert conversations.sides(["cv_2"])["cv_2"] == (1, "+5531977770002")
     assert people.one("+33612345678") is not None
     assert ContactName.select().where(ContactName.contact_id.not_in(Contact.select(Contact.id))).count() == 0
-    database.close()
+    leave_database()
 
 
 def test_the_migrations_sisters_are_those_of_the_code() -> None:
@@ -157,4 +158,4 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(path: Path, tmp_path: Pa
     assert (Suppression.select().count(), Contact.select().count()) == (500, 20_000)
     assert suppressions.find("+553160000007") is not None
     assert Message.select().count() == Reached.select().count() == 0
-    database.close()
+    leave_database()

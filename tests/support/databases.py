@@ -3,14 +3,20 @@
 import shutil
 from pathlib import Path
 
-from broadcaster.store import database
+from broadcaster.store import database, models
 
 
 def make_database(path: Path) -> Path:
     """Write an empty database with today's schema to a file, and close it."""
     database.migrate(database.open(f"sqlite:///{path}"))
-    database.close()
+    leave_database()
     return path
+
+
+def leave_database() -> None:
+    """Close the database of a test, and forget it: who opens none has none, in any order."""
+    database.close()
+    models.database.initialize(None)
 
 
 def copy_database(made: Path, url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from broadcaster.domain import templates
@@ -237,10 +237,10 @@ def payloads(draw: Any, complete: bool) -> dict[str, Any]:
     return {"type": "template", "template": template}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payloads(complete=True), payloads(complete=True), some.sampled_from([True, False, None]),
        some.sampled_from([True, False, None]))  # fmt: skip
-def test_merging_is_as_the_page_says(default: Any, own: Any, by_default: Any, by_own: Any) -> None:
+def test_merging_is_as_the_page_says(db: Any, default: Any, own: Any, by_default: Any, by_own: Any) -> None:
     default_word, own_word = default | {"isMerge": by_default}, {"isMerge": by_own}
     document = {
         "channelUsername": "15550101",
@@ -257,9 +257,9 @@ def test_merging_is_as_the_page_says(default: Any, own: Any, by_default: Any, by
     assert read(document, 1) == plain_merge(default, {"template": {}})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payloads(complete=True), payloads(complete=False))
-def test_what_an_own_payload_leaves_out_is_inherited(default: Any, own: Any) -> None:
+def test_what_an_own_payload_leaves_out_is_inherited(db: Any, default: Any, own: Any) -> None:
     document = {
         "channelUsername": "15550101",
         "connectorBrand": "whatsapp",

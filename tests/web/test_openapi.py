@@ -30,6 +30,7 @@ from broadcaster.web.service import document
 from tests.support.answers import check_event
 from tests.support.channels import add_channel
 from tests.support.client import Client
+from tests.support.databases import leave_database
 from tests.support.samples import NOW, request_of
 
 CHECKS = (
@@ -182,7 +183,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         # Else /readyz says 503, as described.
         leases.beat("worker", "host", 1, epoch_ms() + 3_600_000)
     yield Client(chosen, opened)
-    database.close()
+    leave_database()
 
 
 @pytest.fixture(scope="module")
