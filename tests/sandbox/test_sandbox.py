@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,9 +126,9 @@ def test_a_faulty_envelope_is_refused(change: dict[str, Any]) -> None:
         check_envelope(body | change)
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with testbed.sandbox(tmp_path_factory.mktemp("s"), "--latency", "1", "--throughput", "5") as address:
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with testbed.sandbox(tmp_path, "--latency", "1", "--throughput", "5") as address:
         yield address
 
 
