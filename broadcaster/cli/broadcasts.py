@@ -2,17 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_country, with_json
 from broadcaster.cli.progress_bar import watch_progress
 from broadcaster.cli.terminal import err, out, print_document, print_plan, print_rows
 from broadcaster.clock import epoch_ms
-from broadcaster.domain import phone, strict_json
+from broadcaster.domain import strict_json
 from broadcaster.domain.words import BroadcastStatus
 from broadcaster.errors import Faults, Invalid
 from broadcaster.services import planning, progress, recipients_csv, steering, submit
@@ -27,7 +27,7 @@ from broadcaster.web.own import answers, bodies, message_csv
 @click.option("--language", help="Language code of the template.")
 @click.option("--schedule-at", help="Time with zone, like 2026-06-10T07:00:00Z.")
 @click.option("--title", help="What people see of it; for you alone.")
-@click.option("--country", help="Where national numbers are from, like TR; by default as set.")
+@with_country
 @click.option("--dry-run", is_flag=True, help="Say what would happen, store nothing.")
 @click.option("--watch", is_flag=True, help="Stay and show the progress.")
 @with_json
@@ -56,7 +56,7 @@ def send(
     raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     given = {"channel": channel_id, "scheduleAt": schedule_at, "title": title}
     named = {"name": template_name, "language": language}
-    plan = _plan_file(raw, given, named, _country(country) or here.settings.default_country, now)
+    plan = _plan_file(raw, given, named, here.country(country), here.settings.stop_words, now)
     if dry_run:
         print_plan(answers.plan(plan, now), as_json)
         return
@@ -71,18 +71,12 @@ def send(
         print_document(_answer(here, accepted.id), True)
 
 
-def _country(text: str | None) -> str | None:
-    try:
-        return None if text is None else phone.country(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--country") from None
-
-
 def _plan_file(
     raw: bytes,
     given: dict[str, str | None],
     named: dict[str, str | None],
     country: str | None,
+    stop_words: Iterable[str],
     now: int,
 ) -> planning.Plan:
     """The plan of a CSV or JSON file, with the options laid over it; faults name rows of a CSV."""
@@ -101,7 +95,7 @@ def _plan_file(
         document["template"] = template | _present(named)
     try:
         spec = replace(bodies.spec_of(document, faults), country=country)
-        return planning.plan(spec, faults, now)
+        return planning.plan(spec, faults, stop_words, now)
     except Invalid as error:
         raise Invalid(table.by_row(error.faults) if table else error.faults) from None
 

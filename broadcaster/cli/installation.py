@@ -1,4 +1,4 @@
-"""What commands on an installation share: opening it, and the option --json."""
+"""What commands on an installation share: opening it, and the options of several."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,6 +8,7 @@ import click
 
 from broadcaster import config, log
 from broadcaster.config import Settings
+from broadcaster.domain import phone
 from broadcaster.services.start_up import open_installation
 from broadcaster.worker.schedule import Schedule
 
@@ -21,6 +22,19 @@ class Installation:
         log.set_up("WARNING")
         self.database, self.vault = open_installation(self.settings)
         self.schedule = Schedule(self.database)
+
+    def country(self, chosen: str | None) -> str | None:
+        """Where national numbers are from (ISO code): as chosen for this command, or as set."""
+        try:
+            return phone.country(chosen) if chosen else self.settings.default_country
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--country") from None
+
+
+def with_country(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--country", help="Where national numbers are from, like TR; by default as set.")(
+        command
+    )
 
 
 def with_json(command: Callable[..., Any]) -> Callable[..., Any]:

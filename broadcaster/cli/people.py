@@ -4,7 +4,7 @@ from typing import IO
 
 import click
 
-from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_country, with_json
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Misconfigured
@@ -25,32 +25,39 @@ def suppression() -> None:
 @click.argument("numbers", nargs=-1)
 @click.option("--file", type=click.File("rb"), help="A CSV with a column `to`.")
 @click.option("--reason", default="by hand", show_default=True, help="How you know.")
+@with_country
 @installed
 def suppression_add(
-    _here: Installation, numbers: tuple[str, ...], file: IO[bytes] | None, reason: str
+    here: Installation,
+    numbers: tuple[str, ...],
+    file: IO[bytes] | None,
+    reason: str,
+    country: str | None,
 ) -> None:
     """Send these people no marketing.
 
     Example: broadcaster suppression add +905554443301 --reason "asked on the phone"
     """
-    listed = recipients_csv.read(file.read()).recipients if file else []
+    home = here.country(country)
+    listed = recipients_csv.read(file.read(), home).recipients if file else []
     given = [*numbers, *(row["to"] for row in listed)]
     if not given:
         raise click.UsageError("name at least one number, or a --file")
-    asked = valid(NewSuppressions, {"to": given, "reason": reason}, Faults())
+    asked = valid(NewSuppressions, {"to": given, "reason": reason}, Faults(), home)
     new = opt_outs.suppress(asked.to, asked.reason, "command line", epoch_ms())
     click.echo(f"{len(new)} people suppressed, {len(set(asked.to)) - len(new)} were before")
 
 
 @suppression.command("remove")
 @click.argument("number")
+@with_country
 @installed
-def suppression_remove(_here: Installation, number: str) -> None:
+def suppression_remove(here: Installation, number: str, country: str | None) -> None:
     """Let marketing go to this person again.
 
     Example: broadcaster suppression remove +905554443301
     """
-    if not opt_outs.lift(number, "command line", epoch_ms()):
+    if not opt_outs.lift(number, "command line", epoch_ms(), here.country(country)):
         raise Misconfigured(f"{number} is not suppressed")
     click.echo(f"{number} may be written to again")
 

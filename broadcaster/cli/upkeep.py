@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from broadcaster import config
-from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.installation import Installation, installed, with_country, with_json
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
 from broadcaster.services import upkeep
@@ -70,9 +70,10 @@ def purge(here: Installation, days: int | None, dry_run: bool, as_json: bool) ->
 @click.command()
 @click.argument("number")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@with_country
 @with_json
 @installed
-def erase(_here: Installation, number: str, yes: bool, as_json: bool) -> None:
+def erase(here: Installation, number: str, yes: bool, country: str | None, as_json: bool) -> None:
     """Forget a person: cancel what waits for NUMBER and erase what names it. This cannot be undone.
 
     An opt-out stays, for it keeps the person from being written to.
@@ -81,7 +82,7 @@ def erase(_here: Installation, number: str, yes: bool, as_json: bool) -> None:
     """
     if not yes:
         click.confirm(f"Erase everything about {number}?", abort=True)
-    found = upkeep.erase(number, epoch_ms())
+    found = upkeep.erase(number, epoch_ms(), here.country(country))
     if as_json:
         click.echo(json.dumps(found))
         return

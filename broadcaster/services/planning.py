@@ -5,6 +5,7 @@ variables, and collects every fault under the names that API's callers know.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broadcaster.domain import opt_out_words, phone, strict_json, templates
@@ -52,14 +53,17 @@ class Plan:
         return dict(found.most_common())
 
 
-def plan(spec: Spec, faults: Faults, now: int) -> Plan:
-    """Check a request against what is known; raises Invalid with these faults and all found here."""
+def plan(spec: Spec, faults: Faults, stop_words: Iterable[str], now: int) -> Plan:
+    """Check a request against what is known; raises Invalid with these faults and all found here.
+
+    `stop_words` are the operator's, beside those that opt out anyway.
+    """
     channel = None if spec.channel is None else _usable_channel(spec.channel, spec.names, faults)
     _check_times(spec, faults, now)
     entries = spec.recipients
     if entries is not None and not 1 <= len(entries) <= MOST_RECIPIENTS:
         faults.add(spec.names.recipients, f"must have 1 to {MOST_RECIPIENTS} entries, has {len(entries)}")
-    drafting = _Drafting(spec, channel, faults)
+    drafting = _Drafting(spec, channel, faults, opt_out_words.with_added(tuple(stop_words)))
     if entries is not None and len(entries) <= MOST_RECIPIENTS:
         drafting.run(entries)
     if faults or channel is None:
@@ -112,7 +116,7 @@ def is_verified(channel: Channel) -> bool:
 class _Drafting:
     """Turns the recipients of one request into messages, noting faults on the way."""
 
-    def __init__(self, spec: Spec, channel: Channel | None, faults: Faults):
+    def __init__(self, spec: Spec, channel: Channel | None, faults: Faults, words: opt_out_words.OptOutWords):
         self.spec = spec
         self.faults = faults
         self.notes = Faults()
@@ -122,6 +126,7 @@ class _Drafting:
         """The template that stands for the broadcast: the request's, or its first recipient's."""
         self.preview: Preview | None = None
         self._channel = channel
+        self._words = words
         self._templates = ApprovedTemplates(channel, spec.names)
         self._first_seen: dict[int | str, str] = {}
         self._noted: set[tuple[str, str]] = set()
@@ -201,7 +206,7 @@ class _Drafting:
         return graph_object.write(*found.key, components), found
 
     def _note_opt_outs(self, template: ApprovedTemplate) -> None:
-        for label in opt_out_words.with_added(()).opt_out_buttons(template.definition):
+        for label in self._words.opt_out_buttons(template.definition):
             self.notes.add(self.spec.names.template, f'replies to "{label}" opt out of marketing')
 
 

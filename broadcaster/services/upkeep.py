@@ -143,14 +143,16 @@ def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
     return {"broadcasts": len(broadcasts), "messages": messages, "contacts": contacts}
 
 
-def erase(person: str, now: int) -> dict[str, int]:
+def erase(person: str, now: int, country: str | None = None) -> dict[str, int]:
     """Forget a person, under every name: what waits for them is cancelled, what names them is erased.
+
+    `country` (ISO code) is where a national number is from.
 
     Returns how many of each, and how many messages are still on their way. An opt-out stays, for it is what
     keeps them from being written to; that they were reached stays for a day, for the allowance. Raises
     Invalid for what is neither a number nor a user id, nor stands on the list of opt-outs.
     """
-    name = _person(person)
+    name = _person(person, country)
     with database.transaction():
         contact_id, names = people.one(name), people.all_names(name)
         cancelled, broadcast_ids = retention.cancel(names, now)
@@ -159,9 +161,9 @@ def erase(person: str, now: int) -> dict[str, int]:
     return {"cancelled": cancelled, **found, "onTheirWay": retention.on_their_way(names)}
 
 
-def _person(text: str) -> str:
+def _person(text: str, country: str | None) -> str:
     try:
-        return phone.recipient(text)
+        return phone.recipient(text, country)
     except ValueError as error:
         if suppressions.find(text) is not None:
             return text

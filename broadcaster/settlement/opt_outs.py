@@ -22,11 +22,14 @@ def suppress(
     return new
 
 
-def lift(person: str, reason: str, now: int) -> list[str]:
-    """Marketing may go to this person again, under any name; returns for whom that changes something."""
+def lift(person: str, reason: str, now: int, country: str | None = None) -> list[str]:
+    """Marketing may go to this person again, under any name; returns for whom that changes something.
+
+    `country` (ISO code) is where a national number is from.
+    """
     with no_matter(ValueError):
         # What is no number may stand on the list all the same, and is lifted as it stands there.
-        person = phone.recipient(person)
+        person = phone.recipient(person, country)
     with database.transaction():
         lifted = suppressions.remove([person])
         _tell(lifted, False, reason, now)

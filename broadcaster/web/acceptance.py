@@ -27,8 +27,9 @@ class Acceptance(Generic[Answer]):
 def plan(call: Call, body: Body[AnyEnvelope], spec: Callable[[AnyEnvelope, Faults], Spec]) -> Plan:
     """What the broadcast that a body asks for would be; raises Invalid, Malformed, WrongType, TooLarge."""
     faults = Faults()
-    asked = replace(spec(body.read(faults), faults), country=call.context.settings.default_country)
-    return planning.plan(asked, faults, call.now)
+    settings = call.context.settings
+    asked = replace(spec(body.read(faults), faults), country=settings.default_country)
+    return planning.plan(asked, faults, settings.stop_words, call.now)
 
 
 def accept(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import falcon
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -14,11 +15,12 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
 )
 from pydantic.annotated_handlers import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
-from broadcaster.domain import strict_json, timestamps
+from broadcaster.domain import phone, strict_json, timestamps
 from broadcaster.errors import Faults, Invalid, Malformed
 from broadcaster.services import planning
 from broadcaster.services.specs import Recipient
@@ -39,6 +41,15 @@ _WORDS = {
     "model_attributes_type": "must be an object",
 }
 _SHOULD = re.compile(r"^(Input|String|List|Dictionary) should")
+
+
+def _read_person(text: str, info: ValidationInfo) -> str:
+    return phone.recipient(text, info.context)
+
+
+Person = Annotated[str, AfterValidator(_read_person)]
+"""Whoever a number or user id means; read, it is E.164 or the id. National numbers are from the country
+that is the context of the check."""
 
 
 class Shape(BaseModel):
@@ -134,18 +145,24 @@ def envelope(model: type[AnyEnvelope], document: dict[str, Any], faults: Faults)
     return shape
 
 
-def shaped(model: type[AnyModel], value: Any, where: str, faults: Faults) -> AnyModel | None:
-    """The value as this model, or None and its faults, told by their places under `where`."""
+def shaped(
+    model: type[AnyModel], value: Any, where: str, faults: Faults, country: str | None = None
+) -> AnyModel | None:
+    """The value as this model, or None and its faults, told by their places under `where`.
+
+    `country` (ISO code) is where national numbers are from; without it they are refused.
+    """
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=country)
     except ValidationError as error:
         add_faults(error, where, faults)
         return None
 
 
-def valid(model: type[AnyModel], document: Any, faults: Faults) -> AnyModel:
-    """The document as this model; raises Invalid with these faults and its own."""
-    shape = shaped(model, document, "", faults)
+def valid(model: type[AnyModel], document: Any, faults: Faults, country: str | None = None) -> AnyModel:
+    """The document as this model, with national numbers from `country` (ISO code); raises Invalid with
+    these faults and its own."""
+    shape = shaped(model, document, "", faults, country)
     if shape is None or faults:
         raise Invalid(faults)
     return shape

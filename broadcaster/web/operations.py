@@ -158,11 +158,12 @@ class Operation:
         error that is a refusal."""
         now = epoch_ms()
         call = Call(self, context, request, self._authorised(request, now), now)
-        query = self.api.read_query(self.query, request)
+        country = context.settings.default_country
+        query = self.api.read_query(self.query, request, country)
         if "query" in self.hints:
             given["query"] = query
         if self.body:
-            given["body"] = self._read_body(request)
+            given["body"] = self._read_body(request, country)
         return self.function(call, **given)
 
     def _authorised(self, request: falcon.Request, now: int) -> Caller:
@@ -176,11 +177,11 @@ class Operation:
             caller.require(*self.scopes)
         return caller
 
-    def _read_body(self, request: falcon.Request) -> Any:
+    def _read_body(self, request: falcon.Request, country: str | None) -> Any:
         if self.reads_body_itself:
             return Body(request, self.body)
         faults = Faults()
-        return bodies.valid(self.body, bodies.json_object(bodies.body(request), faults), faults)
+        return bodies.valid(self.body, bodies.json_object(bodies.body(request), faults), faults, country)
 
 
 class Api:

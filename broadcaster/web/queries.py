@@ -50,8 +50,11 @@ class Whole:
         return int(text)
 
 
-def strict_query(model: type[AnyQuery], request: falcon.Request) -> AnyQuery:
-    """The query as this model; raises Invalid, also for parameters it does not know or that come twice."""
+def strict_query(model: type[AnyQuery], request: falcon.Request, country: str | None) -> AnyQuery:
+    """The query as this model, with national numbers from `country`.
+
+    Raises Invalid, also for parameters it does not know or that come twice.
+    """
     if not request.params:
         return cast(AnyQuery, _empty(model))
     faults, names = Faults(), model.names()
@@ -63,27 +66,32 @@ def strict_query(model: type[AnyQuery], request: falcon.Request) -> AnyQuery:
             faults.add(name, "is given more than once")
         else:
             given[name] = value
-    return _read_query(model, given, faults)
+    return _read_query(model, given, faults, country)
 
 
-def lenient_query(model: type[AnyQuery], request: falcon.Request) -> AnyQuery:
-    """The query as this model; raises Invalid. Unknown and empty parameters are passed over, of those
-    that come twice the last counts."""
+def lenient_query(model: type[AnyQuery], request: falcon.Request, country: str | None) -> AnyQuery:
+    """The query as this model, with national numbers from `country`; raises Invalid.
+
+    Unknown and empty parameters are passed over, of those that come twice the last counts.
+    """
     if not request.params:
         return cast(AnyQuery, _empty(model))
     last = {name: v[-1] if isinstance(v, list) else v for name, v in request.params.items()}
-    return _read_query(model, {name: value for name, value in last.items() if value}, Faults())
+    present = {name: value for name, value in last.items() if value}
+    return _read_query(model, present, Faults(), country)
 
 
 @cache
 def _empty(model: type[Query]) -> Query:
     """What most requests send, made once, for nobody changes it: thousands of receipts a second have none."""
-    return _read_query(model, {}, Faults())
+    return _read_query(model, {}, Faults(), None)
 
 
-def _read_query(model: type[AnyQuery], given: Mapping[str, str], faults: Faults) -> AnyQuery:
+def _read_query(
+    model: type[AnyQuery], given: Mapping[str, str], faults: Faults, country: str | None
+) -> AnyQuery:
     try:
-        found = model.model_validate(given)
+        found = model.model_validate(given, context=country)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             faults.add(str(fault["loc"][0]), _query_message(fault))

@@ -248,6 +248,12 @@ def test_opt_outs_by_hand_and_by_csv(shell: Shell) -> None:
     shell.ok("suppression", "remove", "+905554443302")
     assert len(shell.json("suppression", "list")) == 2
     assert shell.run("suppression", "add", "0911").returncode == 1
+    assert shell.run("suppression", "add", "0555 444 33 04").returncode == 1
+    listed.write_text("to\n0555 444 33 05\n")
+    shell.ok("suppression", "add", "0555 444 33 04", "--file", str(listed), "--country", "tr")
+    shell.ok("suppression", "remove", "(0555) 444-33-04", "--country", "TR")
+    assert shell.json("suppression", "list")[-1]["to"] == "+905554443305"
+    assert "UK" in shell.run("suppression", "remove", "5554443305", "--country", "UK").stderr
     assert shell.run("suppression", "remove", "+905554443302").returncode == 1
 
 

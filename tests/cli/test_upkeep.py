@@ -19,6 +19,7 @@ def test_the_commands_do_the_same(shell: Shell) -> None:
     assert "would erase" in shell.ok("purge", "--dry-run")
     assert shell.json("erase", "+905554443301", "--yes")["messages"] == 0
     assert shell.run("erase", "0911", "--yes").returncode == 1
+    assert shell.json("erase", "0555 444 33 01", "--country", "TR", "--yes")["messages"] == 0
     asked = shell.run("erase", "+905554443301", stdin="n\n")
     assert asked.returncode == 130
     assert shell.json("channel", "list")[0]["id"] == CHANNEL

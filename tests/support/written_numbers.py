@@ -1,5 +1,9 @@
 """Numbers as people and spreadsheets write them, and texts that are no numbers."""
 
+import unicodedata
+from collections.abc import Iterator
+from itertools import zip_longest
+
 INTERNATIONAL: dict[str, list[str]] = {
     "+905554443301": [  # Turkey
         "+905554443301",
@@ -177,6 +181,8 @@ INTERNATIONAL: dict[str, list[str]] = {
     "+593991234567": ["+593 99 123 4567", "+593 (0)99 123 4567"],  # Ecuador
     "+584121234567": ["+58 412-1234567", "+58 (0)412-1234567"],  # Venezuela
 }
+
+_SAME_PERSON = {"+551187654321": "+5511987654321", "+541123456789": "+5491123456789"}
 
 NATIONAL: dict[tuple[str, str], list[str]] = {
     ("TR", "+905554443301"): [
@@ -390,3 +396,19 @@ NO_NUMBERS_WITH_A_COUNTRY: list[tuple[str, str, str]] = [
     ("US", "123-4567", "country code in front"),
     ("US", "555-0123", "country code in front"),
 ]
+
+
+def rounds() -> Iterator[list[tuple[str, str]]]:
+    """All international forms, in lists that name each person at most once: (as written, as read)."""
+    written: dict[str, list[tuple[str, str]]] = {}
+    for number, forms in INTERNATIONAL.items():
+        person = written.setdefault(_SAME_PERSON.get(number, number), [])
+        person += [(form, number) for form in forms]
+    for some in zip_longest(*written.values()):
+        yield [one for one in some if one]
+
+
+def prefix(form: str) -> str:
+    """What a form begins with once all but its digits and plus signs is gone: +, 00, or nothing of both."""
+    bare = "".join(c for c in unicodedata.normalize("NFKC", form) if c.isdigit() or c == "+")
+    return next((one for one in ("+", "00") if bare.startswith(one)), "")

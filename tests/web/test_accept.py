@@ -278,6 +278,16 @@ def test_a_dry_run_plans_and_stores_nothing(client: Client) -> None:
     assert queued_tasks(client) == 0
 
 
+def test_a_plan_tells_which_buttons_opt_out_by_the_words_that_were_added(client: Client) -> None:
+    def told() -> list[str]:
+        plan = client.post("/v1/broadcasts", request_of(), params={"dryRun": "true"}).json
+        return [note["message"] for note in plan["notes"]]
+
+    assert told() == []
+    client.settings.stop_words = ["I will come"]
+    assert told() == ['replies to "I will come" opt out of marketing']
+
+
 def test_a_scheduled_broadcast_waits_for_its_time(client: Client) -> None:
     due = epoch_ms() + 3_600_000
     answer = client.post("/v1/broadcasts", request_of(scheduleAt=timestamps.format_time(due))).json

@@ -241,6 +241,7 @@ def test_every_page_looks_finished_and_is_accessible(open_desk: Any) -> None:
     page = desk.sign_in()
     public_id = fill(desk)
     [first, *_] = desk.api(f"/v1/broadcasts/{public_id}/messages")["data"]
+    [suppressed] = desk.api("/v1/contacts?to=%2B905554443301")["data"]
     missing = "/broadcasts/nope"
     pages = (
         *PAGES,
@@ -249,6 +250,7 @@ def test_every_page_looks_finished_and_is_accessible(open_desk: Any) -> None:
         f"/broadcasts/{public_id}",
         f"/broadcasts/{public_id}/stop",
         f"/messages/{first['id']}",
+        f"/contacts/{suppressed['id']}",
         missing,
     )
     for width in WIDTHS:

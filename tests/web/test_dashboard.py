@@ -17,6 +17,7 @@ from tests.support.client import Client
 from tests.support.hostile import HOSTILE
 from tests.support.pages import PAGES
 from tests.support.samples import CHANNEL, NOW, request_of
+from tests.support.written_numbers import NO_NUMBERS, rounds
 
 PASSWORD = "correct horse battery"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -456,7 +457,7 @@ def test_people_are_added_and_lifted(person: Person, client: Client) -> None:
     ]
     person.post("/suppressions", {"lift": "+905554440001"})
     assert [row["to"] for row in client.get("/v1/suppressions").json["data"]] == ["+905554440002"]
-    bad = person.post("/suppressions", {"numbers": "+905554440003 0911"})
+    bad = person.post("/suppressions", {"numbers": "+905554440003\n0911"})
     assert bad.status_code == 400
     assert "to[1]" in bad.text
 
@@ -467,3 +468,35 @@ def test_a_token_is_shown_once(person: Person) -> None:
     assert token
     assert access.authenticate(token[1], NOW).scopes == {"broadcasts:read"}
     assert token[1] not in person.get("/tokens").text
+
+
+def test_numbers_are_read_as_people_write_them(person: Person, client: Client) -> None:
+    for pairs in rounds():
+        cells = ['"{}"'.format(form.replace('"', '""')) for form, _ in pairs]
+        before = Message.select().count()
+        done = compose(person, rows(*(f"{cell},A,B,C,D" for cell in cells)), "send")
+        assert done.status_code == 303, done.text
+        sent = [row.recipient for row in Message.select().order_by(Message.id)][before:]
+        assert sent == [number for _, number in pairs]
+
+
+def test_what_is_no_number_is_told_by_its_row(person: Person) -> None:
+    texts = [text for text, _ in NO_NUMBERS if text.isprintable() and text.strip() and len(text) < 100]
+    cells = ['"{}"'.format(text.replace('"', '""')) for text in texts[:90]]
+    answer = compose(person, rows(*(f"{cell},A,B,C,D" for cell in cells)), "check")
+    told = set(re.findall(r"<td>(row \d+), number</td>", answer.text))
+    assert told == {f"row {number}" for number in range(2, len(cells) + 2)}
+    assert Message.select().count() == 0
+
+
+def test_opt_outs_are_typed_one_a_line_or_parted_by_commas(person: Person, client: Client) -> None:
+    client.settings.default_country = "TR"
+    typed = "+90 555 444 33 01\n0555 444 33 02, (0555) 444-33-03; +905554443304 +905554443305 TR.77\r\n"
+    assert person.post("/suppressions", {"numbers": typed, "reason": "asked"}).status_code == 303
+    people = [f"+90555444330{last}" for last in range(1, 6)]
+    assert [row.recipient for row in suppressions.page("", 100)] == [*people, "TR.77"]
+    person.post("/suppressions", {"lift": "0555 444 33 02"})
+    assert suppressions.find("+905554443302") is None
+    for decimal in ("919876543210,0", "919876543210.0", "905,554,443,301"):
+        assert person.post("/suppressions", {"numbers": decimal, "reason": "asked"}).status_code == 400
+    assert len(suppressions.page("", 100)) == 5

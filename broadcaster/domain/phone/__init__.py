@@ -7,7 +7,8 @@ spreadsheets write, plans.py what phonenumbers knows of countries, names.py the 
 
 from broadcaster.domain.phone.names import is_user_id, masked, sisters, spellings
 from broadcaster.domain.phone.plans import country, country_of, known_countries
-from broadcaster.domain.phone.reading import recipient, text_of
+from broadcaster.domain.phone.reading import prefix, recipient, text_of
+from broadcaster.domain.phone.writing import quoted
 
 __all__ = [
     "country",
@@ -15,6 +16,8 @@ __all__ = [
     "is_user_id",
     "known_countries",
     "masked",
+    "prefix",
+    "quoted",
     "recipient",
     "sisters",
     "spellings",

@@ -10,6 +10,7 @@ _GROUPS = re.compile(r" *\+ ?\(?[1-9][0-9]*\)?(?:[ -]{1,2}(?:[0-9]+|\([0-9]+\)))
 _BARE = re.compile(r"[1-9][0-9]{6,17}", re.ASCII)
 _SEPARATORS = {ord(character): None for character in " \n()[]./-"}
 _SHAPE = re.compile(r"[(\[]? ?(?:\+ ?)?[(\[]? ?[0-9][0-9 \n()\[\]./-]*", re.ASCII)
+_PREFIX = re.compile(r"\+|00", re.ASCII)
 _OPTIONAL_ZERO = re.compile(r"(?<=[0-9]) ?[(\[] ?0 ?[)\]]", re.ASCII)
 _FEWEST_DIGITS = 7
 """Of any number with its country code: four digits after +683 (Niue)."""
@@ -43,6 +44,13 @@ def recipient(text: str, default_country: str | None = None) -> str:
         if plans.plain_form(joined[:4], len(joined))(joined):
             return joined
     return text if is_user_id(text) else _read(text, default_country)
+
+
+def prefix(text: str) -> str:
+    """What the number in a text begins with, whatever stands around it: +, 00, or nothing of both."""
+    written = writing.simplified(writing.unwrapped(writing.visible(text[:_LONGEST])))
+    found = _PREFIX.match(written.translate(_SEPARATORS))
+    return found[0] if found else ""
 
 
 def text_of(value: object) -> str | None:

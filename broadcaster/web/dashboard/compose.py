@@ -3,6 +3,7 @@ test, and only then the sending. Nothing is stored before the last step."""
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, available_timezones
@@ -98,7 +99,7 @@ class Compose(Page):
         steps = {"test": self._test, "send": self._send}
         try:
             _read_table(draft)
-            plan = _plan(draft, epoch_ms())
+            plan = _plan(draft, self.settings.stop_words, epoch_ms())
             done = steps[form["do"]](session, draft, plan) if form["do"] in steps else None
         except Invalid as error:
             draft.faults = error.faults
@@ -130,7 +131,8 @@ class Compose(Page):
             arrange=_arrange,
             country=draft.country,
         )
-        return self._submit(session, planning.plan(spec, Faults(), epoch_ms()), None)
+        test = planning.plan(spec, Faults(), self.settings.stop_words, epoch_ms())
+        return self._submit(session, test, None)
 
     def _submit(self, session: Session, plan: Plan, once: Once | None) -> Accepted:
         return submit.submit(
@@ -212,7 +214,7 @@ def _read_table(draft: Draft) -> None:
     faults.check()
 
 
-def _plan(draft: Draft, now: int) -> Plan:
+def _plan(draft: Draft, stop_words: Iterable[str], now: int) -> Plan:
     """What would be sent; raises Invalid with every faulty row."""
     faults, form, table = Faults(), draft.form, draft.table
     for number, message in table.faults if table else ():
@@ -234,7 +236,7 @@ def _plan(draft: Draft, now: int) -> Plan:
         arrange=_arrange,
         country=draft.country,
     )
-    return planning.plan(spec, faults, now)
+    return planning.plan(spec, faults, stop_words, now)
 
 
 def _recipient(draft: Draft, where: str, row: dict[str, str], to: str) -> Recipient:

@@ -1,5 +1,6 @@
 """The pages of what stands around broadcasts: templates, channels, opt-outs, tokens, events."""
 
+import re
 from typing import Any
 
 import falcon
@@ -21,6 +22,8 @@ from broadcaster.web.own.bodies import NewSuppressions
 _PAGE = 100
 _ALL = 100_000
 _LARGEST_ID = 2**62
+_BETWEEN = re.compile(r"[\n;]|,(?=\s|\+|[A-Z])|(?<=\w)[^\S\n]+(?=\+|[A-Z]{2}\.)")
+"""What parts numbers: the end of a line, or a comma or blank that can be no part of one."""
 
 
 class Templates(Page):
@@ -89,14 +92,17 @@ class Suppressions(Page):
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         _, form = self.posted(request)
-        now = epoch_ms()
+        now, country = epoch_ms(), self.settings.default_country
         if form["lift"]:
-            opt_outs.lift(form["lift"], "dashboard", now)
+            opt_outs.lift(form["lift"], "dashboard", now, country)
             raise falcon.HTTPSeeOther("/suppressions?done=lifted")
-        listed = recipients_csv.read(form.files["file"]).recipients if form.files.get("file") else []
-        given = [*form["numbers"].replace(",", " ").split(), *(row["to"] for row in listed)]
+        listed = recipients_csv.read(form.files["file"], country).recipients if form.files.get("file") else []
+        given = [
+            *filter(None, map(str.strip, _BETWEEN.split(form["numbers"]))),
+            *(row["to"] for row in listed),
+        ]
         document = {"to": given, "reason": form["reason"] or "by hand"}
-        asked = valid(NewSuppressions, document, Faults())
+        asked = valid(NewSuppressions, document, Faults(), country)
         new = opt_outs.suppress(asked.to, asked.reason, "dashboard", now)
         raise falcon.HTTPSeeOther(f"/suppressions?done=suppressed&count={len(new)}")
 

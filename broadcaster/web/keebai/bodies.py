@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from broadcaster.clock import epoch_ms
-from broadcaster.domain import strict_json, templates, timestamps
+from broadcaster.domain import phone, strict_json, templates, timestamps
 from broadcaster.domain.templates import Slots, Variables
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Faults
@@ -106,8 +106,9 @@ def _channel(asked: _KeebaiEnvelope) -> str | None:
 
 def _recipient(where: str, entry: KeebaiRecipient, faults: Faults) -> Recipient:
     to = strict_json.under(where, "to")
-    if not entry.to.startswith("+"):
-        faults.add(to, f'must be a number in E.164 with its +, like +905554443301; got "{entry.to[:40]}"')
+    if not phone.prefix(entry.to):
+        told = f"must be a number in E.164 with its +, like +905554443301; got {phone.quoted(entry.to)}"
+        faults.add(to, told)
         return Recipient(where)
     check_depth(strict_json.under(where, "meta_data"), entry.meta_data, strict_json.MAX_DEPTH, faults)
     return Recipient(where, entry.to, entry.variables, metadata=entry.meta_data)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from broadcaster.domain import strict_json, templates
+from broadcaster.domain import phone, strict_json, templates
 from broadcaster.domain.templates import Place, Slots, Variables
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.errors import Faults
@@ -89,8 +89,9 @@ def _recipient(where: str, entry: MindoRecipient, faults: Faults) -> Recipient:
 
 
 def _international(number: str | None, where: str, faults: Faults) -> str | None:
-    if number is not None and not number.startswith("+"):
-        faults.add(where, f'must begin with + and the country code, like +5491100001111; got "{number[:40]}"')
+    if number is not None and not phone.prefix(number):
+        told = f"must begin with + and the country code, like +5491100001111; got {phone.quoted(number)}"
+        faults.add(where, told)
         return None
     return number
 

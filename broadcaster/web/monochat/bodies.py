@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from broadcaster.domain import phone, strict_json
 from broadcaster.domain.templates import Slots, Variables
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.domain.words import ActionKey
@@ -42,7 +43,7 @@ class MonoChatContent(Shape):
 
 
 class MonoChatRecipient(Shape):
-    username: Annotated[str, Field(pattern=r"^[0-9]{5,20}$")] | None = None
+    username: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     userId: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     sessionId: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     payload: MonoChatContent | None = None
@@ -114,6 +115,11 @@ def _recipient(
     if (entry.username is not None) + (entry.userId is not None) + (entry.sessionId is not None) != 1:
         faults.add(where, "needs exactly one of username, userId, sessionId", Kind.COMBINATION)
         return Recipient(where)
+    if entry.username is not None and not _is_without_plus(entry.username):
+        username = strict_json.under(where, "username")
+        told = f"must be a number without +, like 905554443301; got {phone.quoted(entry.username)}"
+        faults.add(username, told)
+        return Recipient(where)
     own = entry.payload
     if own is None:
         if default is None:
@@ -141,6 +147,10 @@ def _recipient(
         inherits=merges,
         content=place,
     )
+
+
+def _is_without_plus(username: str) -> bool:
+    return phone.prefix(username) != "+" and not phone.is_user_id(username.strip())
 
 
 def _check_complete(payload: MonoChatContent, where: str, faults: Faults) -> None:

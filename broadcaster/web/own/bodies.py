@@ -2,15 +2,24 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from broadcaster.domain import phone, strict_json
+from broadcaster.domain import strict_json
 from broadcaster.domain.variables import TemplateRef
 from broadcaster.domain.words import ActionKey, OnDuplicate, OnInvalid, OnUnknown
 from broadcaster.errors import Faults
 from broadcaster.services import submit
 from broadcaster.services.specs import Action, Recipient, Spec
-from broadcaster.web.bodies import Entries, Envelope, Shape, check_depth, envelope, read_recipients, time_of
+from broadcaster.web.bodies import (
+    Entries,
+    Envelope,
+    Person,
+    Shape,
+    check_depth,
+    envelope,
+    read_recipients,
+    time_of,
+)
 from broadcaster.web.own.words import EventName, Priority
 
 DEEPEST_VARIABLES = 16
@@ -164,9 +173,7 @@ class NewSuppressions(Shape):
 
     model_config = _STRICT
 
-    to: Annotated[
-        list[Annotated[str, AfterValidator(phone.recipient)]], Field(min_length=1, max_length=10_000)
-    ]
+    to: Annotated[list[Annotated[Person, BeforeValidator(_as_text)]], Field(min_length=1, max_length=10_000)]
     reason: Annotated[str, Field(min_length=1, max_length=200)] = "by hand"
 
 

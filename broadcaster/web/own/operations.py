@@ -202,7 +202,7 @@ def add_suppressions(call: Call, body: bodies.NewSuppressions) -> answers.AddedS
 @own.delete("/v1/suppressions/{person}", "broadcasts:write", status=204)
 def delete_suppression(call: Call, person: str) -> None:
     """Marketing may go to this person again"""
-    if not opt_outs.lift(person, "api", call.now):
+    if not opt_outs.lift(person, "api", call.now, call.context.settings.default_country):
         raise NotFound(f'"{person[:40]}" is not suppressed')
 
 

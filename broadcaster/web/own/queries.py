@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from broadcaster.domain import phone
 from broadcaster.domain.words import BroadcastStatus, Delivery, MessageState
 from broadcaster.settlement import event_documents
 from broadcaster.store import events
+from broadcaster.web.bodies import Person
 from broadcaster.web.own.words import EventName
 from broadcaster.web.queries import LARGEST_ID, Query, Whole
 
@@ -24,9 +24,8 @@ _Flag = Literal["true", "false"]
 _Code = Annotated[str, Field(description="Only those that failed with it.")]
 _Id = Annotated[int, Whole(1, LARGEST_ID)]
 _Person = Annotated[
-    str,
+    Person,
     BeforeValidator(str.strip),
-    AfterValidator(phone.recipient),
     WithJsonSchema({"type": "string", "maxLength": 200}),
     Field(description="A number (escape its + as %2B) or a user id."),
 ]
