@@ -54,8 +54,9 @@ class Addressees:
     def person(self, name: str) -> int | str:
         """What tells people apart, whatever spelling an entry has: equal for one person."""
         for spelling in self._spellings[name]:
-            if spelling in self._known:
-                return self._known[spelling].contact_id
+            known = self._known.get(spelling)
+            if known is not None:
+                return known.contact_id
         return min(self._spellings[name])
 
     def is_suppressed(self, name: str) -> bool:

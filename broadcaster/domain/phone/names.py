@@ -7,6 +7,7 @@ _SHORT_BRAZILIAN = re.compile(r"\+55[0-9]{2}[6-9][0-9]{7}", re.ASCII)
 _LONG_BRAZILIAN = re.compile(r"\+55[0-9]{2}9[6-9][0-9]{7}", re.ASCII)
 _SHORT_ARGENTINE = re.compile(r"\+54[0-8][0-9]{9}", re.ASCII)
 _LONG_ARGENTINE = re.compile(r"\+549[0-8][0-9]{9}", re.ASCII)
+_HEADS = frozenset(("+52", "+54", "+55"))
 _SHORT, _LONG = 13, 14
 """Characters of both spellings, + included; the same in all three countries."""
 
@@ -32,6 +33,8 @@ def sisters(number: str) -> tuple[str, ...]:
     the long). Brazilian numbers whose eight digits begin with 1 to 5 are landlines: with a 9 before
     them they are somebody else's.
     """
+    if number[:3] not in _HEADS:
+        return ()
     size = len(number)
     if size == _SHORT:
         return _longer(number)

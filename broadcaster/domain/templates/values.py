@@ -29,8 +29,7 @@ def parse_variables(given: Any, where: str, faults: Faults) -> Variables:
     if not isinstance(given, list):
         faults.add(where, "must be a map of variables, a list of texts or a list of components")
         return {}
-    objects = [item for item in given if isinstance(item, dict)]
-    if not objects or all("parameters" not in item and is_localized(item) for item in objects):
+    if all("parameters" not in item and is_localized(item) for item in given if isinstance(item, dict)):
         return {"BODY": given} if given else {}
     return parse_components(given, where, faults)
 

@@ -24,6 +24,7 @@ from broadcaster.web.own.words import EventName, Priority
 
 DEEPEST_VARIABLES = 16
 _PERSON = ("to", "userId", "sessionId")
+_TEXT_ALONE = {str}
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -36,7 +37,8 @@ def _as_texts(value: Any) -> Any:
     """Whole numbers as their text wherever a text may stand: in a map, a list, a component's parameters."""
     if isinstance(value, dict):
         return {name: _as_text(one) for name, one in value.items()}
-    if isinstance(value, list):
+    # Nearly all lists are of texts alone: thousands of recipients have one each.
+    if isinstance(value, list) and not set(map(type, value)) <= _TEXT_ALONE:
         return [_with_texts(one) for one in value]
     return value
 
