@@ -9,6 +9,7 @@ import falcon.testing
 import pytest
 from typing_extensions import TypedDict
 
+from broadcaster.config import Settings
 from broadcaster.services import access
 from broadcaster.web import openapi, operations
 from broadcaster.web.bodies import Body, Envelope, Shape
@@ -107,7 +108,7 @@ def test_a_path_and_method_are_declared_once() -> None:
     twice.get("/things/{name}", open=True)(fine)
     twice.get("/things/{name}", open=True)(fine)
     with pytest.raises(TypeError, match="declared twice"):
-        operations.add_routes(falcon.App(), [twice], Context(None, None, None))  # type: ignore[arg-type]
+        operations.add_routes(falcon.App(), [twice], Context(Settings(), None, None))  # type: ignore[arg-type]
 
 
 def test_the_signature_says_what_is_documented() -> None:
@@ -170,7 +171,7 @@ def test_an_answer_that_is_not_as_declared_is_seen(answer: Any, told: str | None
         return answer  # type: ignore[no-any-return]
 
     app, check = falcon.App(), AnswerCheck()
-    operations.add_routes(app, [tried], Context(None, None, None))  # type: ignore[arg-type]
+    operations.add_routes(app, [tried], Context(Settings(), None, None))  # type: ignore[arg-type]
     app.add_middleware(check)
     falcon.testing.TestClient(app).simulate_get("/things/x")
     if told is None:
