@@ -3,43 +3,52 @@
 import json
 import math
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import orjson
 
-from broadcaster.errors import Faults, Invalid, Malformed
+from broadcaster.errors import SHOWN_FAULTS, Faults, Invalid, Malformed
 
 MAX_DEPTH = 40
+MOST_VALUES = 500_000
+"""Of one document, names of fields not counted: 5,000 recipients with a hundred each."""
+MOST_FIELDS = 1000
+"""Of one object; far above what anybody takes, and few enough to name each as a fault."""
+_LONGEST_STEP = 200
 _NESTING = {dict, list}
+_STRING = re.compile(rb'"[^"]*"')
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def loads(body: bytes, faults: Faults | None = None) -> Any:
     """The JSON document in `body`.
 
-    Raises Malformed for what is no JSON in UTF-8 (NaN and deep nesting included). Duplicate keys,
-    NUL characters and lone surrogates, which Python's parser takes and the next program in the
-    chain does not, are faults of their fields: raised as Invalid, or added to `faults` and
-    replaced, so that the rest can still be checked.
+    Raises Malformed for what is no JSON in UTF-8 (NaN and deep nesting included), and for more
+    values or fields than anybody needs. Duplicate keys, NUL characters and lone surrogates, which
+    Python's parser takes and the next program in the chain does not, are faults of their fields:
+    raised as Invalid, or added to `faults` and replaced, so that the rest can still be checked.
     """
     found = Faults() if faults is None else faults
-    duplicates = False
+    has_duplicates = False
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal duplicates
+        nonlocal has_duplicates
         document = dict(pairs)
-        duplicates = duplicates or len(document) != len(pairs)
+        has_duplicates = has_duplicates or len(document) != len(pairs)
+        if len(document) > MOST_FIELDS:
+            raise Malformed(f"an object has {len(document)} fields; at most {MOST_FIELDS} are read")
         return document
 
+    _check_size(body)
     document = _parsed(body, unique)
-    if duplicates:
-        _name_duplicates(body, found)
+    if has_duplicates:
+        _name_duplicates(_parsed(body, _Pairs), found)
     # Escapes are the only way in for these characters besides a raw NUL, which JSON refuses.
     if _SUSPECT.search(body):
         if depth(document) > MAX_DEPTH:
             raise Malformed("the document is nested too deeply")
-        document = _scrubbed(document, "", found)
+        document = _scrubbed(document, None, found)
     if faults is None and found:
         raise Invalid(found)
     return document
@@ -92,6 +101,20 @@ def depth(value: Any) -> int:
     return deepest
 
 
+def _check_size(body: bytes) -> None:
+    """Raise Malformed for a document of too many values, before any of them is made."""
+    if _marks(body) > MOST_VALUES:
+        # Texts have commas, too: now without them.
+        bare = _STRING.sub(b"", body.replace(rb"\\", b"").replace(rb"\"", b""))
+        if _marks(bare) > MOST_VALUES:
+            raise Malformed(f"the document has more than {MOST_VALUES} values")
+
+
+def _marks(body: bytes) -> int:
+    """How many commas and brackets there are: at least one for each value but the first."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
@@ -107,43 +130,66 @@ class _Pairs(list[tuple[str, Any]]):
     """An object as it was written, duplicate keys and all."""
 
 
-def _name_duplicates(body: bytes, faults: Faults) -> None:
-    waiting: list[tuple[str, Any]] = [("", _parsed(body, _Pairs))]
-    while waiting:
-        where, value = waiting.pop()
+class _Place(NamedTuple):
+    """Where a value stands; in words only for a fault that is told, for there may be a million places."""
+
+    above: "_Place | None"
+    step: str | int
+
+    def __str__(self) -> str:
+        where = "" if self.above is None else str(self.above)
+        return f"{where}[{self.step}]" if isinstance(self.step, int) else under(where, self.step)
+
+
+def _name_duplicates(document: Any, faults: Faults) -> None:
+    """Note each key that stands twice in one object, until as many are noted as are shown."""
+    waiting: list[tuple[_Place | None, Any]] = [(None, document)]
+    while waiting and len(faults.shown) < SHOWN_FAULTS:
+        place, value = waiting.pop()
+        steps: Iterable[tuple[str | int, Any]] = ()
         if isinstance(value, _Pairs):
-            seen: set[str] = set()
-            for key, inner in value:
-                if key in seen:
-                    faults.add(under(where, key), "the key appears twice in one object")
-                seen.add(key)
-                waiting.append((under(where, key), inner))
+            _note_duplicates(value, place, faults)
+            steps = value
         elif isinstance(value, list):
-            waiting.extend((f"{where}[{i}]", inner) for i, inner in enumerate(value))
+            steps = enumerate(value)
+        waiting.extend((_Place(place, step), inner) for step, inner in steps if isinstance(inner, list))
 
 
-def _scrubbed(value: Any, where: str, faults: Faults) -> Any:
+def _note_duplicates(pairs: _Pairs, place: _Place | None, faults: Faults) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            faults.add(str(_Place(place, key)), "the key appears twice in one object")
+        if len(faults.shown) == SHOWN_FAULTS:
+            return
+        seen.add(key)
+
+
+def _scrubbed(value: Any, place: _Place | None, faults: Faults) -> Any:
     """The document without the characters that no text may have; each place is a fault."""
     if isinstance(value, list):
-        return [_scrubbed(inner, f"{where}[{i}]", faults) for i, inner in enumerate(value)]
+        return [_scrubbed(inner, _Place(place, i), faults) for i, inner in enumerate(value)]
     if isinstance(value, dict):
-        return {
-            _scrubbed(key, under(where, key), faults): _scrubbed(inner, under(where, key), faults)
-            for key, inner in value.items()
-        }
+        found = {}
+        for key, inner in value.items():
+            at = _Place(place, key)
+            found[_scrubbed(key, at, faults)] = _scrubbed(inner, at, faults)
+        return found
     if not isinstance(value, str):
         return value
     if "\x00" in value:
-        faults.add(where or "body", "must not contain NUL characters")
+        told = "must not contain NUL characters"
     elif not _encodable(value):
-        faults.add(where or "body", "contains half of a surrogate pair")
+        told = "contains half of a surrogate pair"
     else:
         return value
+    faults.add(str(place or "body"), told)
     return value.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")
 
 
 def under(where: str, key: str) -> str:
-    """The path of a field inside an object, printable whatever the key."""
+    """The path of a field inside an object, printable and of bounded length whatever the key."""
+    key = key[:_LONGEST_STEP]
     name = key.encode("ascii", "backslashreplace").decode("ascii") if not key.isprintable() else key
     return f"{where}.{name}" if where else name
 

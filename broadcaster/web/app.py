@@ -13,6 +13,7 @@ from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.web import dashboard, operations
+from broadcaster.web.admission import Application
 from broadcaster.web.dialects import DIALECTS
 from broadcaster.web.own.operations import own
 from broadcaster.web.refusals import Refusal, status_of
@@ -27,12 +28,12 @@ logger = log.get(__name__)
 
 def make_app(
     settings: Settings, schedule: Schedule, vault: Vault, writer: Writer | None = None
-) -> "falcon.App[falcon.Request, falcon.Response]":
+) -> Application:
     """The application over the open database; `schedule` is told of what it accepts.
 
     With a `writer`, callbacks that come together share a commit.
     """
-    app = falcon.App(middleware=[_Trace()])
+    app = Application(middleware=[_Trace()])
     # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)

@@ -30,6 +30,9 @@ MOST_FAULTS = 10_000
 MOST_VALUES = 1000
 """Entries of one object or list within a recipient; far above what any template takes."""
 LARGEST_BODY = 10 * 1024 * 1024
+"""Bytes of a body that brings recipients."""
+LARGEST_SHORT_BODY = 64 * 1024
+"""Bytes of any other."""
 
 _WORDS = {
     "missing": "is required",
@@ -206,27 +209,29 @@ def check_depth(where: str, value: Any, most: int, faults: Faults) -> None:
 class Body(Generic[AnyEnvelope]):
     """The body of a call, not read before it is asked for."""
 
-    def __init__(self, request: falcon.Request, model: type[AnyEnvelope]):
+    def __init__(self, request: falcon.Request, model: type[AnyEnvelope], largest: int):
+        """`largest`: bytes that are read."""
         self._request = request
         self._model = model
+        self._largest = largest
 
     @cached_property
     def raw(self) -> bytes:
         """The bytes as they came; raises WrongType and TooLarge."""
-        return body(self._request)
+        return body(self._request, self._largest)
 
     def read(self, faults: Faults) -> AnyEnvelope:
         """The body as its model; raises Malformed, WrongType and TooLarge, all else becomes faults."""
         return envelope(self._model, json_object(self.raw, faults), faults)
 
 
-def body(request: falcon.Request) -> bytes:
-    """The raw body; raises WrongType unless it is declared as JSON, TooLarge over 10 MB."""
+def body(request: falcon.Request, largest: int) -> bytes:
+    """The raw body; raises WrongType unless it is declared as JSON, TooLarge over so many bytes."""
     declared = (request.content_type or "").partition(";")[0].strip().lower()
     if declared != "application/json":
         raise WrongType(f'send the body as Content-Type: application/json, not "{declared[:60]}"')
-    if (request.content_length or 0) > LARGEST_BODY:
-        raise TooLarge(f"the body has {request.content_length} bytes; at most {LARGEST_BODY} are read")
+    if (request.content_length or 0) > largest:
+        raise TooLarge(f"the body has {request.content_length} bytes; at most {largest} are read")
     return request.bounded_stream.read()
 
 

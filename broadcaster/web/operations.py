@@ -87,6 +87,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     example: Any = None
+    largest: int | None = None
 
     @property
     def id(self) -> str:
@@ -126,6 +127,13 @@ class Operation:
         return get_args(hint)[0] if self.reads_body_itself else hint
 
     @property
+    def largest_body(self) -> int:
+        """Bytes of a body that are read."""
+        if self.largest is not None:
+            return self.largest
+        return bodies.LARGEST_BODY if self.reads_body_itself else bodies.LARGEST_SHORT_BODY
+
+    @property
     def reads_body_itself(self) -> bool:
         return get_origin(self.hints.get("body")) is Body
 
@@ -157,7 +165,7 @@ class Operation:
         """Authorise the request, read it, carry it out; returns what the function did. Raises every
         error that is a refusal."""
         now = epoch_ms()
-        call = Call(self, context, request, self._authorised(request, now), now)
+        call = Call(self, context, request, self.authorised(request, now), now)
         country = context.settings.default_country
         query = self.api.read_query(self.query, request, country)
         if "query" in self.hints:
@@ -166,7 +174,8 @@ class Operation:
             given["body"] = self._read_body(request, country)
         return self.function(call, **given)
 
-    def _authorised(self, request: falcon.Request, now: int) -> Caller:
+    def authorised(self, request: falcon.Request, now: int) -> Caller:
+        """Who sent the request, if they may; raises Unauthorized and Forbidden."""
         if self.open:
             return _NOBODY
         caller = requests.authenticated(request, now)
@@ -179,9 +188,9 @@ class Operation:
 
     def _read_body(self, request: falcon.Request, country: str | None) -> Any:
         if self.reads_body_itself:
-            return Body(request, self.body)
-        faults = Faults()
-        return bodies.valid(self.body, bodies.json_object(bodies.body(request), faults), faults, country)
+            return Body(request, self.body, self.largest_body)
+        faults, raw = Faults(), bodies.body(request, self.largest_body)
+        return bodies.valid(self.body, bodies.json_object(raw, faults), faults, country)
 
 
 class Api:
@@ -299,6 +308,14 @@ class Route:
             raise TypeError(f"{operation.method} {operation.path} is declared twice")
         self.operations[operation.method.upper()] = operation
         setattr(self, f"on_{operation.method}", respond)
+
+    def largest_body(self, request: falcon.Request) -> int:
+        """Bytes that this request may bring; raises Unauthorized and Forbidden."""
+        operation = self.operations.get(request.method)
+        if operation is None:
+            return 0
+        operation.authorised(request, epoch_ms())
+        return operation.largest_body
 
 
 def add_routes(

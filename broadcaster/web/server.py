@@ -6,12 +6,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Any
 
+import falcon
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
@@ -20,6 +22,7 @@ from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
+from broadcaster.web.admission import SMALL, head
 from broadcaster.web.app import make_app
 from broadcaster.web.own.refusals import PROBLEM_TYPE, problem
 from broadcaster.web.refusals import Refusal
@@ -32,6 +35,8 @@ REQUEST_SECONDS = 30
 """From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
 timer, so that a hundred clients sending one a second would hold their sockets for ever."""
 _IDLE_SECONDS = 60
+_LINGER_SECONDS = 5
+"""What is left of a body that is not read may come so long, and is thrown away."""
 _MOST_CONNECTIONS = 2000
 _ACCEPTED_AT_ONCE = 100
 
@@ -56,14 +61,86 @@ class _ProblemTask(ErrorTask):
 class _Request(HTTPRequestParser):
     """A request on its way in, and when its first byte came (epoch seconds, as waitress counts)."""
 
-    def __init__(self, adjustments: Adjustments):
+    adj: Adjustments
+    content_length: int
+    is_turned_away = False
+    """Whether its body is not taken in."""
+
+    def __init__(self, adjustments: Adjustments, largest_body: Callable[[falcon.Request], int]):
         super().__init__(adjustments)
         self.begun = time.time()
+        self._largest_body = largest_body
+
+    def received(self, data: bytes) -> int:
+        taken: int = super().received(data)
+        # Nothing behind the head of what is turned away is another request.
+        return len(data) if self.is_turned_away else taken
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            raise ParsingError("the address or a number in the head cannot be read") from None
+        if "CONTENT_LENGTH" in self.headers and (self.chunked or "TRANSFER_ENCODING" in self.headers):
+            # Two programs in a row that choose differently see different requests.
+            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+        if self.chunked or self.content_length > SMALL:
+            self._limit()
+
+    def _limit(self) -> None:
+        """Turn a body away that is too large for its path or its sender."""
+        largest = self._largest_body(head(self.command, self.path, self.query, self.headers))
+        if self.chunked:
+            self.adj = copy(self.adj)
+            self.adj.max_request_body_size = largest + 1
+        elif self.content_length > largest:
+            self.is_turned_away = True
+            self.body_rcv, self.content_length, self.expect_continue = None, 0, False
+            self.headers["CONNECTION"] = "close"
 
 
 class _Channel(HTTPChannel):
-    parser_class = _Request
     error_task_class = _ProblemTask
+    close_when_flushed: bool
+    _lingers = False
+    """Whether an answer must be read before the connection is closed."""
+    _lingers_since: float | None = None
+
+    def parser_class(self, adjustments: Adjustments) -> _Request:
+        """A new request, which asks the application how large its body may be."""
+        return _Request(adjustments, self.server.largest_body)
+
+    def received(self, data: bytes) -> bool:
+        found = bool(super().received(data))
+        self._lingers = self._lingers or any(one.is_turned_away or one.error for one in self.requests)
+        return found
+
+    def readable(self) -> bool:
+        return self._lingers_since is not None or bool(super().readable())
+
+    def writable(self) -> bool:
+        return self._lingers_since is None and bool(super().writable())
+
+    def handle_read(self) -> None:
+        if self._lingers_since is None:
+            super().handle_read()
+        elif not self.recv(65_536):
+            self.handle_close()
+
+    def handle_write(self) -> None:
+        """Write; where a body was not read, let the answer arrive before the connection is closed.
+
+        Closed at once, with bytes unread, the connection is reset, and the answer lost on its way.
+        """
+        if self._lingers and self.close_when_flushed and not self.requests:
+            self._flush_exception(self._flush_some)
+            if not self.total_outbufs_len and not self.will_close:
+                self.close_when_flushed = False
+                self._lingers_since = time.time()
+                with suppress(OSError):
+                    self.socket.shutdown(socket.SHUT_WR)
+                return
+        super().handle_write()
 
     def service(self) -> None:
         super().service()
@@ -85,6 +162,8 @@ class _Channel(HTTPChannel):
 
     def overstays(self, now: float, request_seconds: float) -> bool:
         """Whether nobody would miss it: silent for long, a request that trickles in, an answer not read."""
+        if self._lingers_since is not None:
+            return now - self._lingers_since > _LINGER_SECONDS
         silent = bool(now - self.last_activity > self.adj.channel_timeout)
         if self.requests:
             # A thread waits for its reader once more is written than may stand in memory.
@@ -126,8 +205,10 @@ class Server(TcpWSGIServer):
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(_WEB_THREADS)
         try:
+            application = make_app(settings, schedule, vault, writer)
+            self.largest_body = application.largest_body
             super().__init__(
-                make_app(settings, schedule, vault, writer),
+                application,
                 dispatcher=dispatcher,
                 adj=adjustments,
                 sockinfo=adjustments.listen[0],

@@ -51,6 +51,7 @@ def verify_callbacks(call: Call, query: Verification) -> Plain:
     "/callbacks/meta",
     open=True,
     errors=(400, 401, 413, 503),
+    largest=meta_callback.LARGEST,
     headers=(meta_callback.SIGNATURE,),
 )
 def receive_callback(call: Call) -> Plain:

@@ -11,6 +11,7 @@ from broadcaster.errors import Invalid
 from broadcaster.services import access
 from broadcaster.store import contacts, database, events, suppressions
 from broadcaster.store.models import Broadcast, Message, Suppression, Token
+from broadcaster.web.admission import SMALL
 from broadcaster.web.dashboard import forms
 from tests.support.broadcasts import settle
 from tests.support.client import Client
@@ -222,11 +223,18 @@ def test_a_broken_upload_is_refused(person: Person) -> None:
     assert Suppression.select().count() == 0
 
 
-def test_a_form_over_its_limit_is_refused(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "LARGEST", 1000)
-    answer = person.post("/suppressions", {"numbers": "1" * 2000})
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [("/suppressions", forms.LARGEST_TYPED), ("/broadcasts/new", forms.LARGEST_TYPED), ("/tokens", SMALL)],
+)
+def test_a_form_over_its_limit_is_refused(person: Person, path: str, size: int) -> None:
+    answer = person.post(path, {"numbers": "1" * size})
     assert answer.status_code == 413
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_a_sign_in_is_short(stranger: Person) -> None:
+    assert stranger.post("/sign-in", {"secret": "x" * SMALL}).status_code == 413
 
 
 # What the pages say

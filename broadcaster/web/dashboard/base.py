@@ -8,6 +8,7 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.services.progress import Progress
 from broadcaster.web import requests
+from broadcaster.web.admission import SMALL
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.forms import Form
 from broadcaster.web.dashboard.session import Session, Sessions
@@ -39,11 +40,18 @@ class Desk:
 
 
 class Page:
+    largest_form = SMALL
+    """Bytes of a form that is posted here."""
+
     def __init__(self, desk: Desk):
         self.desk = desk
         self.settings = desk.settings
         self.schedule = desk.context.schedule
         self.vault = desk.context.vault
+
+    def largest_body(self, request: falcon.Request) -> int:
+        """Bytes that this request may bring: those of the form, from whoever has signed in."""
+        return self.largest_form if self.desk.sessions.of(request, epoch_ms()) else 0
 
     def entered(self, request: falcon.Request) -> Session:
         """The session of a request; leads to the sign-in if there is none."""
@@ -58,7 +66,7 @@ class Page:
 
     def posted(self, request: falcon.Request) -> tuple[Session, Form]:
         """The session and the form of a post; raises Forbidden for one that none of our pages made."""
-        session, form = self.entered(request), forms.read(request)
+        session, form = self.entered(request), forms.read(request, self.largest_form)
         self.desk.sessions.check_form(request, session, form["form_token"])
         return session, form
 

@@ -24,6 +24,7 @@ from broadcaster.services.specs import Names, Recipient, Spec
 from broadcaster.services.submit import Accepted, Once
 from broadcaster.store import channels, definitions
 from broadcaster.store.models import Channel, Template
+from broadcaster.web.dashboard import forms
 from broadcaster.web.dashboard.base import Page
 from broadcaster.web.dashboard.forms import Form
 from broadcaster.web.dashboard.lists import sketch
@@ -83,6 +84,8 @@ class Draft:
 
 
 class Compose(Page):
+    largest_form = forms.LARGEST
+
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         session = self.entered(request)
         form = Form({name: request.get_param(name, default="") or "" for name in ("channel", "template")})

@@ -8,8 +8,12 @@ from falcon.media import MultipartFormHandler
 
 from broadcaster.errors import Malformed
 from broadcaster.web import refusals
+from broadcaster.web.admission import SMALL
 
 LARGEST = 12 * 1024 * 1024
+"""Bytes of a form with a file."""
+LARGEST_TYPED = 512 * 1024
+"""Bytes of a form whose fields are escaped one by one: reading them takes eighty times as many."""
 _MOST_FIELDS = 500
 
 
@@ -26,13 +30,14 @@ class Form(dict[str, str]):
         return found
 
 
-def read(request: falcon.Request) -> Form:
-    """The posted form; raises Malformed, TooLarge and WrongType."""
+def read(request: falcon.Request, largest: int = SMALL) -> Form:
+    """The posted form of at most so many bytes; raises Malformed, TooLarge and WrongType."""
     kind = (request.content_type or "").partition(";")[0].strip().lower()
-    if (request.content_length or 0) > LARGEST:
-        raise refusals.TooLarge(f"a form has at most {LARGEST} bytes")
+    largest = largest if kind == "multipart/form-data" else min(largest, LARGEST_TYPED)
+    if (request.content_length or 0) > largest:
+        raise refusals.TooLarge(f"this form has at most {largest} bytes")
     if kind == "multipart/form-data":
-        return _parts(request)
+        return _parts(request, largest)
     if kind != "application/x-www-form-urlencoded":
         raise refusals.WrongType("this takes a form")
     try:
@@ -43,9 +48,9 @@ def read(request: falcon.Request) -> Form:
     return Form({name: _clean(values[-1]) for name, values in fields.items()})
 
 
-def _parts(request: falcon.Request) -> Form:
+def _parts(request: falcon.Request, largest: int) -> Form:
     handler = MultipartFormHandler()
-    handler.parse_options.max_body_part_buffer_size = LARGEST
+    handler.parse_options.max_body_part_buffer_size = largest
     handler.parse_options.max_body_part_count = _MOST_FIELDS
     form = Form()
     try:

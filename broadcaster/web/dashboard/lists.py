@@ -13,7 +13,7 @@ from broadcaster.settlement import event_documents, opt_outs
 from broadcaster.store import contacts, definitions, events, suppressions, tokens, webhooks
 from broadcaster.store.models import Template
 from broadcaster.web.bodies import valid
-from broadcaster.web.dashboard import figures
+from broadcaster.web.dashboard import figures, forms
 from broadcaster.web.dashboard.base import Page
 from broadcaster.web.dialects import STYLES
 from broadcaster.web.own import answers
@@ -70,6 +70,8 @@ class Channels(Page):
 
 
 class Suppressions(Page):
+    largest_form = forms.LARGEST
+
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         session = self.entered(request)
         after = request.get_param("after", default="") or ""

@@ -164,10 +164,14 @@ class NewWebhook(Shape):
     model_config = _STRICT
 
     url: Annotated[str, Field(max_length=2000)]
-    types: list[EventName] | None = None
+    types: Annotated[list[EventName], Field(max_length=100)] | None = None
 
 
 NEW_WEBHOOK = {"url": "https://1.1.1.1/hooks", "types": ["broadcast.finished"]}
+
+
+LARGEST_SUPPRESSIONS = 2 * 1024 * 1024
+"""Bytes: 10,000 of the longest user ids there are."""
 
 
 class NewSuppressions(Shape):

@@ -192,7 +192,13 @@ def list_suppressions(call: Call, query: queries.SuppressionListing) -> Page[ans
     return answers.page(found, query.limit, answers.suppression, lambda row: row.recipient)
 
 
-@own.post("/v1/suppressions", "broadcasts:write", status=201, example=bodies.NEW_SUPPRESSIONS)
+@own.post(
+    "/v1/suppressions",
+    "broadcasts:write",
+    status=201,
+    example=bodies.NEW_SUPPRESSIONS,
+    largest=bodies.LARGEST_SUPPRESSIONS,
+)
 def add_suppressions(call: Call, body: bodies.NewSuppressions) -> answers.AddedSuppressions:
     """Send these people no marketing"""
     new = opt_outs.suppress(body.to, body.reason, "api", call.now)
