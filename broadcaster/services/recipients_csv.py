@@ -9,6 +9,11 @@ from typing import Any
 from broadcaster.domain import spreadsheets
 from broadcaster.errors import Faults, Malformed
 
+MOST_COLUMNS = 200
+MOST_ROWS = 20_000
+"""Far more than are accepted, so that a file too long is told how long it is."""
+_MOST_MARKS = 10_000
+"""Commas, semicolons or tabs in a line, those of texts included; looked at before a cell is made."""
 _ENTRY = re.compile(r"recipients\[(\d+)\]\.?")
 
 
@@ -67,13 +72,18 @@ def table(raw: bytes) -> Table:
         raise Malformed("the file is not UTF-8: save it as CSV UTF-8") from None
     if "\x00" in text:
         raise Malformed("the file contains NUL characters, it is no CSV")
-    first_line = text.replace("\r", "\n").partition("\n")[0]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    if any(line.count(delimiter) > _MOST_MARKS for line in io.StringIO(text)):
+        raise Malformed(f"a row has more cells than the {MOST_COLUMNS} columns that are read")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     found = Table([])
     try:
         found.columns = _header(next(reader, []))
-        for row in reader:
+        for count, row in enumerate(reader):
+            if count >= MOST_ROWS:
+                raise Malformed(f"the file has more than {MOST_ROWS} rows")
             if any(cell.strip() for cell in row):
                 _take(found, row, reader.line_num)
     except csv.Error as error:
@@ -86,6 +96,8 @@ def _header(cells: list[str]) -> list[str]:
     while names and not names[-1]:
         names.pop()
     names = ["to" if name.lower() == "to" else name for name in names]
+    if len(names) > MOST_COLUMNS:
+        raise Malformed(f"the first row names {len(names)} columns; at most {MOST_COLUMNS} are read")
     if not names:
         raise Malformed('the first row must name the columns, one of them "to"')
     if len(set(names)) != len(names) or "" in names:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from zoneinfo import ZoneInfo, available_timezones
 
 import falcon
@@ -52,7 +53,7 @@ class Draft:
     country: str | None = None
     """Where national numbers are from (ISO code)."""
 
-    @property
+    @cached_property
     def number_column(self) -> str:
         """The column with the numbers: as chosen, or the one whose name and content say so."""
         columns = self.table.columns if self.table else []
@@ -61,9 +62,14 @@ class Draft:
         found = recipients_csv.number_column(self.table, self.country) if self.table else None
         return found or (columns[0] if columns else "")
 
-    def source(self, name: str) -> str:
-        """The column a variable comes from: as chosen, or the one of the same name, or the same place."""
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """For each variable the column it comes from: as chosen, or of the same name, or the same place."""
+        # Read once for thousands of rows, when the table is there.
         columns = [c for c in self.table.columns if c != self.number_column] if self.table else []
+        return {place.name: self._source(place.name, columns) for place in self.slots.places}
+
+    def _source(self, name: str, columns: list[str]) -> str:
         chosen = self.form[f"from.{name}"]
         if chosen == _FIXED or chosen in columns:
             return chosen
@@ -79,7 +85,7 @@ class Draft:
         return free[at] if at < len(free) and name.isdecimal() else ""
 
     def value(self, name: str, row: dict[str, str]) -> str:
-        source = self.source(name)
+        source = self.sources[name]
         return self.form[f"text.{name}"][:_MOST_FIXED] if source == _FIXED else row.get(source, "")
 
 
@@ -212,7 +218,7 @@ def _read_table(draft: Draft) -> None:
     draft.table = recipients_csv.table(draft.form["csv"].encode())
     faults = Faults()
     for place in draft.slots.places:
-        if place.required and not draft.source(place.name):
+        if place.required and not draft.sources[place.name]:
             faults.add(f"{place.component.lower()} {place.key}", "choose its column below, or a text for all")
     faults.check()
 
