@@ -27,11 +27,12 @@ OWNERS: dict[str, set[str]] = {
     "pydantic": {"config", "web"},
     "pydantic_core": {"web"},
     "pydantic_settings": {"config"},
-    "requests": {"meta/management", "worker/webhook_delivery", "sandbox/testbed"},
+    "requests": {"outbound", "sandbox/testbed"},
     "rich": {"cli"},
     "standardwebhooks": {"worker/webhook_delivery"},
     "structlog": {"log"},
     "typing_extensions": {"domain", "settlement", "store", "services", "web"},
+    "urllib3": {"outbound"},
     "uvloop": {"worker", "sandbox"},
     "waitress": {"web/server"},
 }

@@ -1,17 +1,19 @@
 """Graph's management calls: what a number is, and its templates. Sending is the sender's."""
 
 import json
-import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import requests
-
+from broadcaster import outbound
 from broadcaster.errors import GraphError
 
-_CONNECT_SECONDS, _TOTAL_SECONDS = 10, 30
-_LARGEST_ANSWER = 32 * 1024 * 1024
+_SECONDS = 30
+_LARGEST_ANSWER = 1024 * 1024
+"""Bytes: a page of templates, of which the largest, a carousel of ten cards, has some 20 KB."""
+_TEMPLATES_A_PAGE = "25"
+_MOST_PAGES = 1000
+"""Ours: a list whose pages never end is no list."""
 _BAD_CURSOR = 131059
 _BAD_FIELD = 100
 
@@ -28,10 +30,7 @@ class Graph:
 
     def __init__(self, base_url: str, version: str, access_token: str):
         self._base = f"{base_url}/{version}"
-        self._session = requests.Session()
-        # Proxies and .netrc of the environment would send the token where nobody expects it.
-        self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Bearer {access_token}"
+        self._headers = {"Authorization": f"Bearer {access_token}"}
         self.time: float | None = None
         """What Graph's clock said last, epoch seconds."""
 
@@ -79,20 +78,26 @@ class Graph:
     def _all_pages(self, path: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         after: str | None = None
-        while True:
-            page = self._get(path, fields=_TEMPLATE_FIELDS, limit="100", after=after)
+        for _ in range(_MOST_PAGES):
+            page = self._get(path, fields=_TEMPLATE_FIELDS, limit=_TEMPLATES_A_PAGE, after=after)
             rows += [row for row in page.get("data", []) if row.get("name") and row.get("language")]
             following = _cursor(page.get("paging"))
             if following is None or following == after:
                 return rows
             after = following
+        raise GraphError(f"Graph has more than {_MOST_PAGES} pages of templates")
 
     def _get(self, path: str, **parameters: str | None) -> dict[str, Any]:
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            status, body = self._read(f"{self._base}/{path}", given)
-        except requests.RequestException as error:
-            raise GraphError(f"Graph cannot be reached at {self._base}: {_cause(error)}") from None
+            status, headers, body, is_whole = outbound.get(
+                f"{self._base}/{path}", given, self._headers, _SECONDS, _LARGEST_ANSWER
+            )
+        except outbound.Unreachable as error:
+            raise GraphError(f"Graph cannot be reached at {self._base}: {error}") from None
+        self.time = _time(headers.get("Date"))
+        if not is_whole:
+            raise GraphError(f"Graph answered HTTP {status} with more than {_LARGEST_ANSWER} bytes")
         try:
             answer = json.loads(body)
         except ValueError:
@@ -106,22 +111,6 @@ class Graph:
         if status >= 300:
             raise GraphError(f"Graph answered HTTP {status} without an error")
         return answer
-
-    def _read(self, url: str, parameters: dict[str, str]) -> tuple[int, bytes]:
-        """The whole answer within a total time, which requests does not offer itself."""
-        deadline = time.monotonic() + _TOTAL_SECONDS
-        with self._session.get(
-            url, params=parameters, stream=True, allow_redirects=False, timeout=(_CONNECT_SECONDS, 10)
-        ) as response:
-            self.time = _time(response.headers.get("Date"))
-            body = b""
-            for piece in response.iter_content(65_536):
-                body += piece
-                if time.monotonic() > deadline:
-                    raise requests.Timeout("the answer took too long")
-                if len(body) > _LARGEST_ANSWER:
-                    raise requests.RequestException("the answer is too large")
-            return response.status_code, body
 
 
 def _time(date: str | None) -> float | None:
@@ -160,11 +149,3 @@ def _cursor(paging: Any) -> str | None:
         return None
     after = (paging.get("cursors") or {}).get("after")
     return after or next(iter(parse_qs(urlsplit(paging["next"]).query).get("after", [])), None)
-
-
-def _cause(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return str(error)

@@ -18,6 +18,9 @@ from broadcaster.domain.verdicts import Verdict
 ANSWER_SECONDS = 30
 """How long an answer is waited for, from the request's first byte."""
 
+_LARGEST_ANSWER = 64 * 1024
+"""Bytes; an answer of Graph's has some hundred. Of a longer one, and of a packed one, nothing is believed."""
+
 logger = log.get(__name__)
 
 
@@ -51,6 +54,8 @@ class SendConnection:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=answer_seconds, sock_connect=10),
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
         )
 
     async def __aenter__(self) -> "SendConnection":
@@ -73,11 +78,24 @@ class SendConnection:
             async with self._session.post(
                 url, data=tracked, headers=headers, allow_redirects=False
             ) as answer:
-                return Sending(verdicts.judge(answer.status, await answer.read()), tracked.has_left)
+                return Sending(verdicts.judge(answer.status, await _body(answer)), tracked.has_left)
         except Exception as error:
             if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
                 logger.exception("a send failed in an unforeseen way")
             return Sending(verdicts.LOST if tracked.has_left else verdicts.UNREACHED, tracked.has_left)
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer, nothing where it is longer than Graph's are."""
+    length = answer.content_length
+    if length is not None and length <= _LARGEST_ANSWER:
+        return await answer.read()
+    body = b""
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > _LARGEST_ANSWER:
+            return b""
+    return body
 
 
 def compose(claimed: Claimed, installation_key: str) -> bytes:

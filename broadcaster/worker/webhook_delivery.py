@@ -4,19 +4,15 @@ address inside our own network."""
 import ipaddress
 import socket
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from standardwebhooks import Webhook as Signer
 
-from broadcaster import log
+from broadcaster import log, outbound
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.domain import strict_json, timestamps
@@ -28,7 +24,8 @@ from broadcaster.vault import Vault
 
 DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
 """Seconds between one attempt and the next: eleven in about three days."""
-_TOTAL_SECONDS = 15
+_SECONDS = 15
+"""Of real time, from the first look for the address of a connection to the status."""
 _LOOK_SECONDS = 1.0
 _AT_ONCE, _SHARE = 16, 2
 """Deliveries at a time: of all webhooks, and of one."""
@@ -94,11 +91,11 @@ class WebhookDelivery:
             status = post(due.webhook, due.event, self._settings, self._vault, epoch_ms())
             answer = f"HTTP {status}"
         except Exception as error:
-            if not isinstance(error, requests.RequestException | BroadcasterError | OSError):
+            if not isinstance(error, outbound.Unreachable | BroadcasterError | OSError):
                 logger.exception(
                     "an event could not be delivered", webhook=due.webhook.id, event_id=due.event.id
                 )
-            answer = _sentence(error)
+            answer = str(error)[:200]
         now = epoch_ms()
         if 200 <= status < 300:
             webhooks.settle(due.id, "delivered", answer, now, now)
@@ -114,7 +111,7 @@ class WebhookDelivery:
 
 
 def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:
-    """Send one event; returns the HTTP status. Raises Refused, requests' errors."""
+    """Send one event; returns the HTTP status. Raises Refused, Unreachable."""
     event_id = events.public_id(event.id)
     body = strict_json.dumps(
         {
@@ -149,38 +146,11 @@ def _post_pinned(url: str, body: bytes, headers: dict[str, str], allowed: list[s
     """POST to the very address that was looked at, whatever the name says a moment later."""
     parts = urlsplit(url)
     address = resolve(url, allowed)
-    session = requests.Session()
-    session.trust_env = False
-    host = parts.hostname or ""
-    session.mount("https://", _Named(host))
     netloc = f"[{address}]" if ":" in address else address
     port = parts.port or (443 if parts.scheme == "https" else 80)
     pinned = parts._replace(netloc=f"{netloc}:{port}").geturl()
-    deadline = time.monotonic() + _TOTAL_SECONDS
-    with session.post(
-        pinned,
-        data=body,
-        headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
-        stream=True,
-        allow_redirects=False,
-        timeout=(5, _TOTAL_SECONDS),
-    ) as answer:
-        for _ in answer.iter_content(1024):
-            # Only the status matters; a target that never stops answering has answered.
-            if time.monotonic() > deadline:
-                break
-        return answer.status_code
-
-
-class _Named(HTTPAdapter):
-    """TLS with the name of the target, though its address is called."""
-
-    def __init__(self, host: str):
-        self._host = host
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, server_hostname=self._host, assert_hostname=self._host, **options)
+    named = {**headers, "Host": parts.netloc.rpartition("@")[2]}
+    return outbound.post(pinned, body, named, _SECONDS, tls_name=parts.hostname)
 
 
 def resolve(url: str, allowed: list[str]) -> str:
@@ -218,13 +188,3 @@ def _meant(ip: Address) -> Address:
 def _is_public(ip: Address) -> bool:
     # Outside 2000::/3 nothing is routed, whatever else it may be called.
     return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _PUBLIC_V6)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the certificate is not good"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return str(error)[:200]
