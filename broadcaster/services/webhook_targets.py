@@ -14,6 +14,8 @@ from broadcaster.store.models import Webhook
 from broadcaster.vault import Vault
 from broadcaster.worker import webhook_delivery
 
+MOST = 50
+"""Webhooks of an installation: each event is delivered to every one."""
 OVERLAP_MS = 24 * 3_600_000
 """How long the secret before still signs after a rotation."""
 
@@ -33,6 +35,8 @@ def create(
     if not wanted:
         faults.add("types", "must name at least one event, or be left out")
     _check_url(url, settings, faults)
+    if len(webhooks.all_webhooks()) >= MOST:
+        faults.add("url", f"there are {MOST} webhooks already: remove one first")
     if faults:
         raise Invalid(faults)
     secret = _new_secret()

@@ -101,6 +101,16 @@ def settle(delivery_id: int, state: str, answer: str, next_at: int, now: int) ->
         changed.where((EventDelivery.id == delivery_id) & (EventDelivery.state == "pending")).execute()
 
 
+def has_taken_since(webhook_id: int, since: int) -> bool:
+    """Whether anything was delivered to a webhook since a time, or the webhook is newer than that."""
+    taken = (EventDelivery.state == "delivered") & (EventDelivery.tried_at >= since)
+    is_new = (Webhook.id == webhook_id) & (Webhook.created_at > since)
+    return (
+        EventDelivery.select().where((EventDelivery.webhook_id == webhook_id) & taken).exists()
+        or Webhook.select().where(is_new).exists()
+    )
+
+
 def log(webhook_id: int, before: int | None, limit: int) -> list[tuple[EventDelivery, str]]:
     """A webhook's deliveries, newest first, with the types of their events."""
     query = EventDelivery.select().where(EventDelivery.webhook_id == webhook_id)

@@ -24,12 +24,15 @@ from broadcaster.vault import Vault
 
 DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
 """Seconds between one attempt and the next: eleven in about three days."""
+_DAY_MS = 86_400_000
 _SECONDS = 15
 """Of real time, from the first look for the address of a connection to the status."""
 _LOOK_SECONDS = 1.0
 _AT_ONCE, _SHARE = 16, 2
 """Deliveries at a time: of all webhooks, and of one."""
 _GONE = 410
+_DAYS_WITHOUT = 3
+"""Days of failure alone after which a webhook is told nothing more."""
 
 logger = log.get(__name__)
 
@@ -68,7 +71,8 @@ class WebhookDelivery:
                     logger.exception("events wait, trying again")
                 for due in claimed:
                     self._under_way[due.webhook.id] += 1
-                    pool.submit(self._deliver, due).add_done_callback(partial(self._done, due.webhook.id))
+                    going = pool.submit(deliver, due, self._settings, self._vault)
+                    going.add_done_callback(partial(self._done, due.webhook.id))
                 self._news.wait(0 if claimed else _LOOK_SECONDS)
                 self._news.clear()
         database.close()
@@ -85,29 +89,39 @@ class WebhookDelivery:
         self._under_way[webhook_id] -= 1
         self._news.set()
 
-    def _deliver(self, due: Due) -> None:
-        answer, status = "", 0
-        try:
-            status = post(due.webhook, due.event, self._settings, self._vault, epoch_ms())
-            answer = f"HTTP {status}"
-        except Exception as error:
-            if not isinstance(error, outbound.Unreachable | BroadcasterError | OSError):
-                logger.exception(
-                    "an event could not be delivered", webhook=due.webhook.id, event_id=due.event.id
-                )
-            answer = str(error)[:200]
-        now = epoch_ms()
-        if 200 <= status < 300:
-            webhooks.settle(due.id, "delivered", answer, now, now)
-        elif status == _GONE:
-            webhooks.settle(due.id, "failed", answer, now, now)
-            with database.transaction():
-                webhooks.disable(due.webhook.id, "the target answered 410 Gone", now)
-        elif due.attempts >= len(DELAYS):
-            webhooks.settle(due.id, "failed", answer, now, now)
-        else:
-            webhooks.settle(due.id, "pending", answer, now + DELAYS[due.attempts] * 1000, now)
-        database.close()
+
+def deliver(due: Due, settings: Settings, vault: Vault) -> None:
+    """Post a claimed event, and write down how it went and when it is tried again."""
+    answer, status = "", 0
+    try:
+        status = post(due.webhook, due.event, settings, vault, epoch_ms())
+        answer = f"HTTP {status}"
+    except Exception as error:
+        if not isinstance(error, outbound.Unreachable | BroadcasterError | OSError):
+            logger.exception("an event could not be delivered", webhook=due.webhook.id, event_id=due.event.id)
+        answer = str(error)[:200]
+    now = epoch_ms()
+    if 200 <= status < 300:
+        webhooks.settle(due.id, "delivered", answer, now, now)
+    elif status == _GONE:
+        webhooks.settle(due.id, "failed", answer, now, now)
+        with database.transaction():
+            webhooks.disable(due.webhook.id, "the target answered 410 Gone", now)
+    elif due.attempts >= len(DELAYS):
+        webhooks.settle(due.id, "failed", answer, now, now)
+        _give_up(due.webhook.id, answer, now)
+    else:
+        webhooks.settle(due.id, "pending", answer, now + DELAYS[due.attempts] * 1000, now)
+    database.close()
+
+
+def _give_up(webhook_id: int, answer: str, now: int) -> None:
+    """Disable a webhook of which nothing was taken for days."""
+    with database.transaction():
+        if webhooks.has_taken_since(webhook_id, now - _DAYS_WITHOUT * _DAY_MS):
+            return
+        webhooks.disable(webhook_id, f"it took nothing for {_DAYS_WITHOUT} days, at last: {answer}", now)
+    logger.warning("webhook disabled", webhook=webhook_id)
 
 
 def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:
@@ -157,6 +171,8 @@ def resolve(url: str, allowed: list[str]) -> str:
     """The address of a target; raises Refused for those of this machine, its network and the like,
     unless the settings list them."""
     parts = urlsplit(url)
+    if parts.port is not None and parts.port not in _PORTS and parts.port < _FIRST_FREE_PORT:
+        raise Refused(f"events go to ports 80, 443 and from {_FIRST_FREE_PORT}, not to {parts.port}")
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -172,7 +188,31 @@ def resolve(url: str, allowed: list[str]) -> str:
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_PORTS = (80, 443)
+_FIRST_FREE_PORT = 1024
+"""Below it stand mail, remote shells and the like, which a POST must not speak to."""
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+_RESERVED = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            # Special by IANA's registries, and public by Python's tables, in whole or in part.
+            "192.0.0.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.175.48.0/24",
+            "2001::/23",
+            "2001:db8::/32",
+            "2002::/16",
+            "2620:4f:8000::/48",
+            "3fff::/20",
+            # A cloud's own services for its machines, at a public address.
+            "168.63.129.16/32",
+        ),
+    )
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -180,11 +220,12 @@ def _meant(ip: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, or the address itself."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
-    if ip in _NAT64:
+    if ip in _NAT64 or (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP:
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.ipv4_mapped or ip
 
 
 def _is_public(ip: Address) -> bool:
     # Outside 2000::/3 nothing is routed, whatever else it may be called.
-    return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _PUBLIC_V6)
+    is_routed = ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _PUBLIC_V6)
+    return is_routed and not any(ip in network for network in _RESERVED)

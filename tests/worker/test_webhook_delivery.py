@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from broadcaster.store import webhooks
-from broadcaster.store.models import EventDelivery, Webhook
+from broadcaster.clock import epoch_ms
+from broadcaster.services import webhook_targets
+from broadcaster.settlement import event_documents
+from broadcaster.store import database, webhooks
+from broadcaster.store.models import Event, EventDelivery, Webhook
 from broadcaster.worker import webhook_delivery
 from tests.support.answers import check_event
 from tests.support.client import Client
@@ -63,6 +66,10 @@ def target() -> Iterator[Target]:
         "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://10.0.0.1/", "http://192.168.1.1/",
         "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/", "http://224.0.0.1/",
         "http://100.64.0.1/", "ftp://example.org/", "http://", "nonsense", "http://user:x@93.184.216.34/",
+        "http://192.0.0.192/", "http://192.0.0.9/", "http://192.88.99.1/", "http://168.63.129.16/machine",
+        "http://100.100.100.200/", "http://198.18.0.1/", "http://240.0.0.1/", "http://[3fff::1]/",
+        "http://[3fff:fff:ffff::1]/", "http://[2001:db8::1]/", "http://[2001:2::1]/", "http://[2620:4f:8000::1]/",
+        "http://93.184.216.34:22/", "http://93.184.216.34:25/", "https://93.184.216.34:1023/",
         "http://no-such-name.invalid/", "http://93.184.216.34/#x", "http://93.184.216.34:0/",
     ],
 )  # fmt: skip
@@ -81,6 +88,10 @@ def test_events_go_to_no_address_inside(client: Client, url: str) -> None:
         "::ffff:0:127.0.0.1",
         "fec0::1",
         "::ffff:10.0.0.1",
+        "2001:0:a9fe:a9fe::1",
+        "2606:4700::5efe:10.0.0.1",
+        "2606:4700::200:5efe:169.254.169.254",
+        "2002:5db8:d822::1",
     ],
 )
 def test_ipv6_hides_no_address_inside(address: str) -> None:
@@ -194,6 +205,37 @@ def test_what_happened_is_told_again_on_demand(field: Field, target: Target) -> 
     assert here.ask("POST", f"{path}/replay")["replayed"] == 1
     wait_until(lambda: len(target.got) == 2)
     assert target.got[0][0]["webhook-id"] == target.got[1][0]["webhook-id"]
+
+
+def test_there_are_some_dozens_of_webhooks_at_most(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_targets, "MOST", 2)
+    answers = [client.post("/v1/webhooks", {"url": "https://1.1.1.1:8443/"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 400]
+    assert "2 webhooks already" in answers[2].json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(("taken_days_ago", "is_disabled"), [(None, True), (4, True), (1, False)])
+def test_a_webhook_that_took_nothing_for_days_is_disabled_and_says_so(
+    client: Client, taken_days_ago: int | None, is_disabled: bool
+) -> None:
+    day = 86_400_000
+    hook = webhooks.add(
+        "http://127.0.0.1:1/", ["broadcast.finished"], client.vault.lock("whsec_x"), NOW - 9 * day
+    )
+    with database.transaction():
+        for _ in range(3):
+            event_documents.tell_one(hook.id, event_documents.WEBHOOK_TEST, {"webhook": "wh_1"}, NOW)
+    first, last, waiting = EventDelivery.select().order_by(EventDelivery.id)
+    if taken_days_ago is not None:
+        webhooks.settle(first.id, "delivered", "HTTP 200", NOW, epoch_ms() - taken_days_ago * day)
+    EventDelivery.update(attempts=len(webhook_delivery.DELAYS)).where(EventDelivery.id == last.id).execute()
+    event = Event.get_by_id(last.event_id)
+    due = webhooks.Due(last.id, hook, event, len(webhook_delivery.DELAYS))
+    webhook_delivery.deliver(due, client.settings, client.vault)
+    told = client.get(f"/v1/webhooks/{webhooks.public_id(hook.id)}").json
+    assert (told["disabledAt"] is not None) == is_disabled
+    assert ("3 days" in (told["disabledReason"] or "")) == is_disabled
+    assert EventDelivery.get_by_id(waiting.id).state == ("failed" if is_disabled else "pending")
 
 
 def test_attempts_spread_over_about_three_days(client: Client) -> None:
