@@ -190,10 +190,15 @@ def errors(public_id: str) -> list[tuple[str, str | None, int]]:
 
 
 def is_ready(now: int) -> dict[str, bool]:
-    """What must hold for broadcasts to be accepted and sent."""
-    seen = leases.last_beat()
-    return {
-        "database": database.is_writable(),
-        "schema": database.is_current(models.database.obj),
-        "worker": seen is not None and now - seen <= HEARTBEAT_MS,
-    }
+    """What must hold for broadcasts to be accepted and sent; it is read, for whoever asks may ask often.
+
+    That the database can be written to, a worker's heartbeat tells, which is a row that it writes.
+    """
+    try:
+        seen, is_current = leases.last_beat(), database.is_current(models.database.obj)
+    except Exception as error:
+        if not database.is_trouble(error):
+            raise
+        return {"database": False, "schema": False, "worker": False}
+    is_beating = seen is not None and now - seen <= HEARTBEAT_MS
+    return {"database": True, "schema": is_current, "worker": is_beating}

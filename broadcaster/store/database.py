@@ -271,15 +271,6 @@ def is_trouble(error: BaseException) -> bool:
     return isinstance(error, PeeweeException) and not isinstance(error, wrong)
 
 
-def is_writable() -> bool:
-    """Whether the write lock can be had and a row changed."""
-    try:
-        with transaction():
-            return change(models.Installation.update(id=1)) == 1
-    except PeeweeException:
-        return False
-
-
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

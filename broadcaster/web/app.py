@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -27,13 +28,17 @@ logger = log.get(__name__)
 
 
 def make_app(
-    settings: Settings, schedule: Schedule, vault: Vault, writer: Writer | None = None
+    settings: Settings,
+    schedule: Schedule,
+    vault: Vault,
+    writer: Writer | None = None,
+    extra: Sequence[Any] = (),
 ) -> Application:
     """The application over the open database; `schedule` is told of what it accepts.
 
-    With a `writer`, callbacks that come together share a commit.
+    With a `writer`, callbacks that come together share a commit; `extra` is middleware of the server's.
     """
-    app = Application(middleware=[_Trace()])
+    app = Application(middleware=[_Trace(), *extra])
     # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)

@@ -148,9 +148,9 @@ class Operation:
     @cached_property
     def refusals(self) -> set[int]:
         """The statuses of what is answered when it is not carried out."""
-        found = set(self.errors)
+        found = {*self.errors, 503}
         if not self.open:
-            found |= {401, 503} if self.any_token else {401, 403, 503}
+            found |= {401} if self.any_token else {401, 403}
         if self.api.is_strict or "query" in self.hints:
             found.add(400)
         if self.names:

@@ -15,7 +15,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from broadcaster import log
 from broadcaster.config import Settings
@@ -24,12 +24,14 @@ from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.web.admission import SMALL, head
 from broadcaster.web.app import make_app
+from broadcaster.web.courtesy import CourtesyMiddleware
 from broadcaster.web.own.refusals import PROBLEM_TYPE, problem
 from broadcaster.web.refusals import Refusal
 from broadcaster.worker.schedule import Schedule
 
-_WEB_THREADS = 64
-"""More than broadcasts.MOST_AWAITED, so that waiting for outcomes never silences the rest."""
+_WEB_THREADS = 128
+"""More than wait for outcomes (single_send.MOST_AWAITED) and for their turn (courtesy), so that neither
+silences the rest."""
 _LARGEST_UPLOAD = 32 * 1024 * 1024
 REQUEST_SECONDS = 30
 """From a request's first byte to its last: 10 MB over a line of 3 Mbit/s. Each byte resets waitress's own
@@ -99,9 +101,21 @@ class _Request(HTTPRequestParser):
             self.headers["CONNECTION"] = "close"
 
 
+class _Task(WSGITask):
+    """An answer; whoever was told to come again later is not listened to before."""
+
+    def build_response_header(self) -> bytes:
+        if self.status.startswith("503"):
+            self.channel.rest()
+        head: bytes = super().build_response_header()
+        return head
+
+
 class _Channel(HTTPChannel):
+    task_class = _Task
     error_task_class = _ProblemTask
     close_when_flushed: bool
+    _rests_until = 0.0
     _lingers = False
     """Whether an answer must be read before the connection is closed."""
     _lingers_since: float | None = None
@@ -115,8 +129,14 @@ class _Channel(HTTPChannel):
         self._lingers = self._lingers or any(one.is_turned_away or one.error for one in self.requests)
         return found
 
+    def rest(self) -> None:
+        """Read nothing more for a second: a client that asks again at once costs as much as it gets."""
+        self._rests_until = time.time() + 1
+
     def readable(self) -> bool:
-        return self._lingers_since is not None or bool(super().readable())
+        if self._lingers_since is not None:
+            return True
+        return bool(super().readable()) and time.time() >= self._rests_until
 
     def writable(self) -> bool:
         return self._lingers_since is None and bool(super().writable())
@@ -205,7 +225,7 @@ class Server(TcpWSGIServer):
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(_WEB_THREADS)
         try:
-            application = make_app(settings, schedule, vault, writer)
+            application = make_app(settings, schedule, vault, writer, [CourtesyMiddleware()])
             self.largest_body = application.largest_body
             super().__init__(
                 application,

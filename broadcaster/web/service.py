@@ -143,5 +143,5 @@ def _document_text(public_url: str | None) -> str:
 
 
 @cache
-def _docs_page(public_url: str | None) -> str:
-    return render.html("docs.html", session=None, d=document(public_url))
+def _docs_page(public_url: str | None) -> bytes:
+    return render.html("docs.html", session=None, d=document(public_url)).encode()
