@@ -13,7 +13,7 @@ from broadcaster.errors import SHOWN_FAULTS, Faults, Invalid, Malformed
 MAX_DEPTH = 40
 MOST_VALUES = 500_000
 """Of one document, names of fields not counted: 5,000 recipients with a hundred each."""
-MOST_FIELDS = 1000
+MOST_FIELDS = 10_000
 """Of one object; far above what anybody takes, and few enough to name each as a fault."""
 _LONGEST_STEP = 200
 _NESTING = {dict, list}

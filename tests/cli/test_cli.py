@@ -229,7 +229,7 @@ def test_every_command_has_an_example_and_every_option_a_help(name: str, command
 
 def test_webhooks_are_added_shown_and_removed(shell: Shell) -> None:
     shell.environ["BROADCASTER_EVENT_TARGETS"] = "127.0.0.0/8"
-    made = shell.json("webhook", "add", "http://127.0.0.1:9/hooks", "--type", "broadcast.finished")
+    made = shell.json("webhook", "add", "http://127.0.0.1:9009/hooks", "--type", "broadcast.finished")
     assert made["secret"].startswith("whsec_")
     [row] = shell.json("webhook", "list")
     assert (row["id"], row["types"]) == (made["id"], ["broadcast.finished"])
