@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     unknown_window: int = Field(900, ge=1, description="seconds")
     stop_words: Listed = ["STOP", "UNSUBSCRIBE", "BAJA", "PARAR", "IPTAL"]
     event_targets: Annotated[Listed, AfterValidator(_networks)] = []
+    trusted_proxies: Annotated[Listed, AfterValidator(_networks)] = []
     retention_days: int = Field(90, ge=1)
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 

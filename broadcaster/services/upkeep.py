@@ -11,7 +11,7 @@ from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
 from broadcaster.services.start_up import open_installation
 from broadcaster.settlement import lifecycle
-from broadcaster.store import database, leases, people, retention, suppressions
+from broadcaster.store import database, leases, people, retention, sessions, suppressions
 from broadcaster.worker import presence
 from broadcaster.worker.schedule import Schedule
 
@@ -138,6 +138,7 @@ def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
         retention.forget_contacts(ids)
         contacts += len(ids)
     retention.forget_reached(now - DAY)
+    sessions.forget(now)
     while retention.forget_erased(_CONTACTS_AT_ONCE):
         pass
     return {"broadcasts": len(broadcasts), "messages": messages, "contacts": contacts}

@@ -321,7 +321,18 @@ class Idempotency(Base):
         primary_key = CompositeKey("token_id", "key")
 
 
+class EndedSession(Base):
+    """A session of the dashboard that was signed out of, until its cookie ends."""
+
+    mark = TextField(primary_key=True)
+    until = BigIntegerField()
+
+    class Meta:
+        table_name = "ended_session"
+
+
 ALL = (
     Installation, Channel, Template, Token, Broadcast, Message, Contact, ContactName, Forwarded, Conversation,
     Event, Callback, EarlyReceipt, Suppression, Webhook, EventDelivery, Reached, Lease, Worker, Idempotency,
+    EndedSession,
 )  # fmt: skip

@@ -62,6 +62,9 @@ class _Trace:
     ) -> None:
         response.set_header("X-Request-Id", request.context.id)
         response.set_header("X-Content-Type-Options", "nosniff")
+        if response.get_header("Cache-Control") is None:
+            # Whatever is answered is somebody's: numbers, names, texts.
+            response.set_header("Cache-Control", "no-store")
         if log.is_detailed():
             # The route, not the path: a path may hold somebody's number.
             logger.debug(

@@ -1,8 +1,9 @@
 """What every request has: the installation it came to, a token, and the wish to be carried out once."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import falcon
@@ -40,6 +41,26 @@ def authenticated(request: falcon.Request, now: int) -> access.Caller:
     scheme, _, token = (request.auth or "").partition(" ")
     is_bearer = scheme.lower() == "bearer" and bool(token.strip())
     return access.authenticate(token.strip() if is_bearer else request.get_header("X-API-Key"), now)
+
+
+def client_address(request: falcon.Request, trusted: Iterable[str]) -> str:
+    """Who sent a request: the peer or, where that is a trusted proxy, whom the proxies name.
+
+    `trusted` are the networks of proxies. The last address in X-Forwarded-For that is in none of them counts;
+    of IPv6 its network of 64 bits, which is one client's.
+    """
+    networks = [ip_network(one, strict=False) for one in trusted]
+    told = (request.get_header("X-Forwarded-For") or "").split(",")
+    client = ""
+    for text in (request.remote_addr or "", *reversed(told)):
+        try:
+            address = ip_address(text.strip().strip("[]"))
+        except ValueError:
+            break
+        client = str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+        if not any(address in network for network in networks):
+            break
+    return client
 
 
 def once(request: falcon.Request, token_id: str, raw: bytes) -> Once | None:

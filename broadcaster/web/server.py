@@ -220,7 +220,8 @@ class Server(TcpWSGIServer):
             max_request_header_size=65_536,
             # select() ends at 1,024 descriptors, and with it the process.
             asyncore_use_poll=True,
-            clear_untrusted_proxy_headers=True,
+            # Whose word on addresses counts is read where an address is needed.
+            clear_untrusted_proxy_headers=not settings.trusted_proxies,
         )
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(_WEB_THREADS)

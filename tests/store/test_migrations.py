@@ -50,6 +50,7 @@ def test_processes_that_start_together_migrate_once(settings: config.Settings) -
         "0004_upkeep",
         "0005_dashboard",
         "0006_people",
+        "0007_sessions",
     ]
 
 

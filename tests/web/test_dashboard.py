@@ -2,6 +2,7 @@
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -120,17 +121,58 @@ def test_a_revoked_token_ends_its_session(person: Person, client: Client) -> Non
     assert person.get("/").status_code == 303
 
 
-def test_signing_out_ends_the_session(person: Person) -> None:
+def test_signing_out_ends_the_session_wherever_its_cookie_is(person: Person, client: Client) -> None:
+    copied = dict(person.cookies)
     assert person.post("/sign-out").headers["location"] == "/sign-in"
     assert person.get("/").status_code == 303
+    thief = Person(client)
+    thief.cookies = copied
+    assert thief.get("/").status_code == 303
+    person.sign_in(client.token)
+    assert person.get("/").status_code == 200
 
 
-def test_failed_sign_ins_wait_longer_and_longer(stranger: Person, client: Client) -> None:
+def test_failed_passwords_wait_longer_and_longer_and_a_token_never(stranger: Person, client: Client) -> None:
+    access.set_password(PASSWORD)
     statuses = [stranger.sign_in("wrong").status_code for _ in range(4)]
     assert statuses == [403, 403, 403, 429]
-    right = stranger.sign_in(client.token)
+    right = stranger.sign_in(PASSWORD)
     assert right.status_code == 429
     assert int(right.headers["retry-after"]) >= 1
+    assert stranger.sign_in(client.token).status_code == 303
+
+
+def test_of_sixty_passwords_at_once_three_are_looked_at(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access.set_password(PASSWORD)
+    looked_at = []
+    monkeypatch.setattr(access, "is_password", lambda secret: bool(looked_at.append(secret)))
+    people = [Person(client) for _ in range(60)]
+    for one in people:
+        one.get("/sign-in")
+    with ThreadPoolExecutor(60) as pool:
+        statuses = list(pool.map(lambda one: one.sign_in("wrong").status_code, people))
+    assert (len(looked_at), statuses.count(403), statuses.count(429)) == (3, 3, 57)
+
+
+def forwarded(stranger: Person, secret: str, told: str) -> int:
+    headers = {"X-Forwarded-For": told}
+    return int(stranger.post("/sign-in", {"secret": secret}, headers=headers).status_code)
+
+
+def test_behind_a_trusted_proxy_each_client_waits_for_itself(stranger: Person, client: Client) -> None:
+    access.set_password(PASSWORD)
+    client.settings.trusted_proxies.append("127.0.0.0/8")
+    assert [forwarded(stranger, "wrong", "203.0.113.9") for _ in range(4)] == [403, 403, 403, 429]
+    # What stands before the last address was not written by our proxy.
+    assert forwarded(stranger, PASSWORD, "198.51.100.7, 203.0.113.9") == 429
+    assert forwarded(stranger, PASSWORD, "203.0.113.9, 198.51.100.7") == 303
+
+
+def test_nobody_else_is_believed_about_addresses(stranger: Person) -> None:
+    access.set_password(PASSWORD)
+    assert [forwarded(stranger, "wrong", f"198.51.100.{i}") for i in range(4)] == [403, 403, 403, 429]
 
 
 def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(stranger: Person, client: Client) -> None:

@@ -10,7 +10,7 @@ import falcon
 
 from broadcaster.clock import epoch_ms
 from broadcaster.domain.words import BroadcastStatus
-from broadcaster.errors import BroadcasterError, NotFound
+from broadcaster.errors import BroadcasterError, Busy, NotFound
 from broadcaster.services import contact_book, progress, steering
 from broadcaster.store import contacts, counters, message_queries, statuses
 from broadcaster.web import refusals, requests
@@ -96,6 +96,8 @@ class SignIn:
         secret = forms.read(request)["secret"].strip()
         try:
             self._desk.sessions.open(request, response, secret, epoch_ms())
+        except Busy:
+            raise
         except Patience as error:
             self._show(request, response, error, 429)
             response.set_header("Retry-After", str(error.seconds))
@@ -121,7 +123,7 @@ def _ours(path: str | None) -> str:
 class SignOut(Page):
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         self.posted(request)
-        self.desk.sessions.close(response)
+        self.desk.sessions.close(request, response, epoch_ms())
         raise falcon.HTTPSeeOther("/sign-in")
 
 
