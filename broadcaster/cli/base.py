@@ -1,5 +1,6 @@
 """The command line itself: the commands there are, and how each of them ends."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ import click
 
 from broadcaster import __version__
 from broadcaster.cli.lazy import LazyGroup, Place
+from broadcaster.cli.saying import say
 from broadcaster.errors import BroadcasterError, Faults, Invalid
 
 COMMANDS = {
@@ -97,23 +99,25 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(shown.getvalue(), err=True, nl=False)
         return error.exit_code
     except Invalid as error:
         _show_faults(error.faults)
     except BroadcasterError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
     except OSError as error:
         # The interpreter would try to write the rest once more at its end, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"cannot read or write: {error.strerror or error}", err=True)
+        say(f"cannot read or write: {error.strerror or error}", err=True)
     except Exception as error:
         # Imported only here: `--help` needs no database.
         from broadcaster.store import database
 
         if not database.is_trouble(error):
             raise
-        click.echo(f"the database cannot be used: {error}", err=True)
+        say(f"the database cannot be used: {error}", err=True)
     else:
         return 0
     return 1
@@ -121,6 +125,6 @@ def _run_command(arguments: Sequence[str] | None) -> int:
 
 def _show_faults(faults: Faults) -> None:
     for fault in faults.shown:
-        click.echo(f"{fault.field}: {fault.message}", err=True)
+        say(f"{fault.field}: {fault.message}", err=True)
     if faults.count > len(faults.shown):
-        click.echo(f"{faults.count} faults in all", err=True)
+        say(f"{faults.count} faults in all", err=True)

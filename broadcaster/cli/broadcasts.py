@@ -10,6 +10,7 @@ import click
 
 from broadcaster.cli.installation import Installation, installed, with_country, with_json
 from broadcaster.cli.progress_bar import watch_progress
+from broadcaster.cli.saying import printable, say
 from broadcaster.cli.terminal import err, out, print_document, print_plan, print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
@@ -64,7 +65,7 @@ def send(
         plan, here.schedule, lambda tracked: strict_json.dumps(answers.broadcast(tracked)), now
     )
     if not as_json:
-        click.echo(f"{accepted.id}: {len(plan.drafts)} messages accepted, {plan.duplicates} duplicates")
+        say(f"{accepted.id}: {len(plan.drafts)} messages accepted, {plan.duplicates} duplicates")
     if watch:
         _watch(here, accepted.id, as_json)
     if as_json:
@@ -154,10 +155,10 @@ def stop(here: Installation, broadcast_id: str, as_json: bool) -> None:
     """
     document = answers.stopped(steering.stop(broadcast_id, epoch_ms()))
     if as_json:
-        click.echo(json.dumps(document))
+        say(json.dumps(document))
         return
     numbers = document["stopped"]
-    click.echo(f"stopped: {numbers['cancelled']} cancelled, {numbers['inFlight']} were already on their way")
+    say(f"stopped: {numbers['cancelled']} cancelled, {numbers['inFlight']} were already on their way")
 
 
 @click.command()
@@ -199,9 +200,9 @@ def retry(here: Installation, broadcast_id: str, code: str | None, as_json: bool
     """
     tracked, count = steering.retry(broadcast_id, code, here.schedule, epoch_ms())
     if as_json:
-        click.echo(json.dumps(answers.broadcast(tracked) | {"retried": count}))
+        say(json.dumps(answers.broadcast(tracked) | {"retried": count}))
         return
-    click.echo(f"{count} messages are tried again")
+    say(f"{count} messages are tried again")
 
 
 @click.command()
@@ -228,7 +229,8 @@ def export(_here: Installation, broadcast_id: str, failed: bool) -> None:
     """
     filters = {"state": "failed"} if failed else {}
     for lines in message_csv.csv_pages(broadcast_id, filters):
-        click.echo(lines, nl=False)
+        # A program gets the file as it is, a person nothing that drives a terminal.
+        click.echo(printable(lines.replace("\r\n", "\n")) if sys.stdout.isatty() else lines, nl=False)
 
 
 def _present(options: dict[str, str | None]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.saying import say
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
@@ -102,15 +103,15 @@ def channel_remove(here: Installation, phone_number_id: str) -> None:
     row = channel_setup.get(phone_number_id)
     if not channels.remove(row.id):
         raise Misconfigured(f"channel {phone_number_id} has broadcasts, which keep it on record")
-    click.echo(f"channel {phone_number_id} removed")
+    say(f"channel {phone_number_id} removed")
 
 
 def _print_channel(row: Any, count: int, as_json: bool) -> None:
     document = answers.channel(row) | {"templates": count}
     if as_json:
-        click.echo(json.dumps(document))
+        say(json.dumps(document))
         return
-    click.echo(
+    say(
         f"channel {row.phone_number_id} ({row.display_phone_number or 'number unknown'}): "
         f"{document['tier']}, {document['pace']} messages a second, {count} templates"
     )
@@ -149,13 +150,13 @@ def template_show(here: Installation, name: str, language: str, as_json: bool) -
         raise Misconfigured(f'there is no template "{name}" in {language}; `template list` shows all')
     document = answers.template(found[0])
     if as_json:
-        click.echo(json.dumps(document))
+        say(json.dumps(document))
         return
-    click.echo(f"{name} ({language}), {document['status']}, {document['category']}")
+    say(f"{name} ({language}), {document['status']}, {document['category']}")
     for component in document["components"]:
         text = component.get("text") or component.get("format") or ""
         labels = ", ".join(button.get("text", button["type"]) for button in component.get("buttons", []))
-        click.echo(f"  {component['type']}: {text or labels}")
+        say(f"  {component['type']}: {text or labels}")
     slots = [slot | {"component": _slot_place(slot)} for slot in document["variables"]]
     print_rows(slots, ("component", "key", "type", "required"), False)
 

@@ -4,6 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from broadcaster.cli.base import cli
+from broadcaster.cli.saying import say
 from broadcaster.errors import Misconfigured
 
 SHELLS = ("bash", "zsh", "fish")
@@ -19,4 +20,4 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise Misconfigured(f"there is no completion for {shell}")
-    click.echo(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source())
+    say(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source())

@@ -5,6 +5,7 @@ from typing import IO
 import click
 
 from broadcaster.cli.installation import Installation, installed, with_country, with_json
+from broadcaster.cli.saying import say
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Faults, Misconfigured
@@ -45,7 +46,7 @@ def suppression_add(
         raise click.UsageError("name at least one number, or a --file")
     asked = valid(NewSuppressions, {"to": given, "reason": reason}, Faults(), home)
     new = opt_outs.suppress(asked.to, asked.reason, "command line", epoch_ms())
-    click.echo(f"{len(new)} people suppressed, {len(set(asked.to)) - len(new)} were before")
+    say(f"{len(new)} people suppressed, {len(set(asked.to)) - len(new)} were before")
 
 
 @suppression.command("remove")
@@ -59,7 +60,7 @@ def suppression_remove(here: Installation, number: str, country: str | None) -> 
     """
     if not opt_outs.lift(number, "command line", epoch_ms(), here.country(country)):
         raise Misconfigured(f"{number} is not suppressed")
-    click.echo(f"{number} may be written to again")
+    say(f"{number} may be written to again")
 
 
 @suppression.command("list")
@@ -89,4 +90,4 @@ def replay_callbacks(here: Installation, days: int) -> None:
     now = epoch_ms()
     with database.transaction():
         count = meta_events.replay(here.settings.stop_words, now - days * access.DAY, now)
-    click.echo(f"{count} callbacks replayed")
+    say(f"{count} callbacks replayed")

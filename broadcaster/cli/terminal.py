@@ -1,27 +1,57 @@
-"""Tables on a terminal."""
+"""Tables on a terminal, free of what drives it."""
 
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.table import Table
+
+from broadcaster.cli.saying import printable, say
 
 _FILE_WIDTH = 200
 
-# Nothing from outside is markup, and a file gets whole lines instead of a terminal's 80 columns.
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+
+class _Plain(RenderHook):
+    """Shows whatever is printed without what drives a terminal but our own colours."""
+
+    def __init__(self, console: Console):
+        self._console = console
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Filtered(self._console, renderable) for renderable in renderables]
 
 
-err = Console(highlight=False, markup=False, stderr=True)
+class _Filtered:
+    """A renderable of which every piece of text is printable."""
+
+    def __init__(self, console: Console, renderable: ConsoleRenderable):
+        self._console = console
+        self._renderable = renderable
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in self._console.render(self._renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def _console(**options: Any) -> Console:
+    # Nothing from outside is markup.
+    made = Console(highlight=False, markup=False, **options)
+    made.push_render_hook(_Plain(made))
+    return made
+
+
+# A file gets whole lines instead of a terminal's 80 columns.
+out = _console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+err = _console(stderr=True)
 
 
 def print_document(document: Mapping[str, Any], as_json: bool) -> None:
     """One thing, a line a field; fields without a value are left out."""
     if as_json:
-        click.echo(json.dumps(document))
+        say(json.dumps(document))
         return
     table = Table(show_header=False, box=None)
     for key, value in document.items():
@@ -67,7 +97,7 @@ def _read(preview: dict[str, Any]) -> list[str]:
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], as_json: bool) -> None:
     """Many things, a line each."""
     if as_json:
-        click.echo(json.dumps(rows))
+        say(json.dumps(rows))
         return
     table = Table(box=None, header_style="bold")
     for column in columns:

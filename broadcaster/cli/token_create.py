@@ -3,6 +3,7 @@
 import click
 
 from broadcaster.cli.installation import Installation, installed
+from broadcaster.cli.saying import say
 from broadcaster.clock import epoch_ms
 from broadcaster.services import access
 from broadcaster.web.dialects import STYLES
@@ -24,4 +25,4 @@ def create(
     Example: broadcaster token create crm --scope broadcasts:write --scope broadcasts:read
     """
     prefix = STYLES[style] if style else access.PREFIX
-    click.echo(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms(), prefix))
+    say(access.create_token(name, list(dict.fromkeys(scopes)), days, epoch_ms(), prefix))

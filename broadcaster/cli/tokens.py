@@ -6,6 +6,7 @@ import click
 
 from broadcaster.cli.installation import Installation, installed, with_json
 from broadcaster.cli.lazy import LazyGroup, Place
+from broadcaster.cli.saying import say
 from broadcaster.cli.terminal import print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import timestamps
@@ -54,7 +55,7 @@ def token_revoke(_here: Installation, token_id: str) -> None:
     """
     if not tokens.revoke(token_id, epoch_ms()):
         raise Misconfigured(f'no valid token has the id "{token_id}"; `token list` shows all')
-    click.echo(f"token {token_id} revoked")
+    say(f"token {token_id} revoked")
 
 
 @click.command("dashboard-password")
@@ -69,4 +70,4 @@ def dashboard_password(_here: Installation) -> None:
     else:
         password = sys.stdin.readline().rstrip("\n")
     access.set_password(password)
-    click.echo("the password is set; whoever signed in with the one before is signed out")
+    say("the password is set; whoever signed in with the one before is signed out")

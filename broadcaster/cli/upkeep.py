@@ -7,6 +7,7 @@ import click
 
 from broadcaster import config
 from broadcaster.cli.installation import Installation, installed, with_country, with_json
+from broadcaster.cli.saying import printable, say
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
 from broadcaster.services import upkeep
@@ -25,7 +26,7 @@ def backup(here: Installation, file: Path, force: bool) -> None:
     """
     size = upkeep.backup(file, force)
     key = here.settings.data_dir / "secret.key"
-    click.echo(f"{file}: {size / 1024**2:.1f} MiB, verified; keep {key} with it, once")
+    say(f"{file}: {size / 1024**2:.1f} MiB, verified; keep {key} with it, once")
 
 
 @click.command()
@@ -41,11 +42,11 @@ def restore(file: Path, yes: bool) -> None:
     """
     settings = config.load()
     if not yes:
-        click.confirm(f"Put {file} in the place of {settings.database}?", abort=True)
+        click.confirm(f"Put {printable(str(file))} in the place of {settings.database}?", abort=True)
     paused, kept = upkeep.restore(file, settings, epoch_ms())
-    click.echo(f"restored; {paused} broadcasts are paused: look at each, then `broadcaster resume ID`")
+    say(f"restored; {paused} broadcasts are paused: look at each, then `broadcaster resume ID`")
     if kept:
-        click.echo(f"the database that was there is {kept}")
+        say(f"the database that was there is {kept}")
 
 
 @click.command()
@@ -61,10 +62,10 @@ def purge(here: Installation, days: int | None, dry_run: bool, as_json: bool) ->
     days = days or here.settings.retention_days
     found = upkeep.purge(days, epoch_ms(), dry_run)
     if as_json:
-        click.echo(json.dumps(found))
+        say(json.dumps(found))
         return
     told = ", ".join(f"{count} {name}" for name, count in found.items())
-    click.echo(f"{'would erase' if dry_run else 'erased'} the people of: {told} (older than {days} days)")
+    say(f"{'would erase' if dry_run else 'erased'} the people of: {told} (older than {days} days)")
 
 
 @click.command()
@@ -81,12 +82,12 @@ def erase(here: Installation, number: str, yes: bool, country: str | None, as_js
     Example: broadcaster erase +905554443301
     """
     if not yes:
-        click.confirm(f"Erase everything about {number}?", abort=True)
+        click.confirm(f"Erase everything about {printable(number)}?", abort=True)
     found = upkeep.erase(number, epoch_ms(), here.country(country))
     if as_json:
-        click.echo(json.dumps(found))
+        say(json.dumps(found))
         return
     names = {"onTheirWay": "still on their way"}
-    click.echo(", ".join(f"{count} {names.get(name, name)}" for name, count in found.items()))
+    say(", ".join(f"{count} {names.get(name, name)}" for name, count in found.items()))
     if found["onTheirWay"]:
         raise Misconfigured("messages to this person are on their way: erase again once they have ended")

@@ -3,6 +3,7 @@
 import click
 
 from broadcaster.cli.installation import Installation, installed, with_json
+from broadcaster.cli.saying import say
 from broadcaster.cli.terminal import print_document, print_rows
 from broadcaster.clock import epoch_ms
 from broadcaster.services import webhook_targets
@@ -57,7 +58,7 @@ def webhook_remove(_here: Installation, webhook_id: str) -> None:
     Example: broadcaster webhook remove wh_1
     """
     webhook_targets.remove(webhook_id)
-    click.echo(f"webhook {webhook_id} removed")
+    say(f"webhook {webhook_id} removed")
 
 
 @webhook.command("test")
@@ -69,4 +70,4 @@ def webhook_test(_here: Installation, webhook_id: str) -> None:
     Example: broadcaster webhook test wh_1
     """
     webhook_targets.send_test(webhook_id, epoch_ms())
-    click.echo("a test event is on its way")
+    say("a test event is on its way")

@@ -1,0 +1,111 @@
+"""Nothing from outside drives the operator's terminal, in any command or error."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from broadcaster import cli
+from broadcaster.cli import terminal
+from broadcaster.cli.saying import printable
+from tests.support.samples import CHANNEL
+from tests.support.shell import Shell
+
+EVIL = "\x1b]0;owned\x07\x9b31m\u202egnp\u2066\x08\x7f\r\u061c\u2028x"
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def assert_harmless(text: str) -> None:
+    assert UNSAFE.findall(text) == []
+
+
+def test_what_drives_a_terminal_is_shown_as_its_escape() -> None:
+    assert printable("a\x1b[31m\u202eb\nc\td \u00e9\U0001f600") == "a\\x1b[31m\\u202eb\nc\td \u00e9\U0001f600"
+    assert_harmless(printable(EVIL))
+
+
+def test_tables_are_harmless() -> None:
+    table = Table(title=EVIL)
+    table.add_column(EVIL)
+    table.add_row(EVIL)
+    for console in (terminal.out, terminal.err):
+        with console.capture() as captured:
+            console.print(table)
+            console.print(EVIL)
+        assert captured.get().count("owned") == 4
+        assert_harmless(captured.get())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (EVIL,),
+        ("status", EVIL),
+        ("status", f"--{EVIL}"),
+        ("stop", EVIL),
+        ("export", EVIL),
+        ("retry", EVIL, "--code", EVIL),
+        ("send", f"missing{EVIL}.csv"),
+        ("send", "-", "--channel", EVIL, "--template", EVIL),
+        ("send", "-", "--country", EVIL),
+        ("suppression", "add", EVIL),
+        ("suppression", "remove", EVIL),
+        ("suppression", EVIL),
+        ("erase", EVIL, "--yes"),
+        ("erase", EVIL),
+        ("template", "show", EVIL, EVIL),
+        ("channel", "remove", EVIL),
+        ("channel", "add", EVIL, "--waba-id", EVIL, "--access-token", "x"),
+        ("token", "create", EVIL, "--scope", EVIL),
+        ("token", "revoke", EVIL),
+        ("webhook", "add", f"http://{EVIL}/", "--type", EVIL),
+        ("webhook", "remove", EVIL),
+        ("backup", f"{EVIL}/x"),
+        ("restore", EVIL),
+        ("list", "--status", EVIL),
+        ("purge", "--days", EVIL),
+        ("completion", EVIL),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20].encode("unicode_escape").decode(),
+)
+def test_no_refusal_repeats_what_drives_a_terminal(shell: Shell, arguments: tuple[str, ...]) -> None:
+    done = shell.run(*arguments, stdin=f"to,{EVIL}\n{EVIL},1\n")
+    assert done.returncode != 0
+    assert done.stdout + done.stderr
+    assert_harmless(done.stdout + done.stderr)
+
+
+def test_titles_reasons_and_texts_of_others_are_harmless(shell: Shell) -> None:
+    document = {
+        "channel": CHANNEL, "title": EVIL, "metadata": {"x": EVIL}, "onInvalid": "fail",
+        "template": {"name": "appointment", "language": "en"},
+        "recipients": [{"to": "+905554443301", "variables": [EVIL, "a", "b", "c"]}, {"to": EVIL}],
+    }  # fmt: skip
+    asked = shell.folder / "asked.json"
+    asked.write_text(json.dumps(document))
+    shell.ok("suppression", "add", "+905554443302", "--reason", EVIL)
+    planned = shell.run("send", str(asked), "--dry-run")
+    sent = shell.run("send", str(asked))
+    assert sent.returncode == 0, sent.stderr
+    public_id = sent.stdout.partition(":")[0]
+    commands = (
+        ("list",),
+        ("status", public_id),
+        ("errors", public_id),
+        ("suppression", "list"),
+        ("token", "list"),
+    )
+    told = [shell.run(*command) for command in commands]
+    assert any("owned" in done.stdout for done in told)
+    for done in (planned, sent, *told):
+        assert_harmless(done.stdout + done.stderr)
+
+
+def test_every_command_says_what_it_says_in_one_place() -> None:
+    folder = Path(cli.__file__).parent
+    direct = re.compile(r"click\.echo\(|click\.secho\(|(?<![.\w])print\(|sys\.std(?:out|err)\.write\(")
+    found = {path.name for path in folder.rglob("*.py") if direct.search(path.read_text())}
+    # The export is a file for programs, and printable where it goes to a terminal.
+    assert found == {"saying.py", "broadcasts.py"}
