@@ -71,7 +71,9 @@ def test_tables_are_harmless() -> None:
     ids=lambda arguments: " ".join(arguments)[:20].encode("unicode_escape").decode(),
 )
 def test_no_refusal_repeats_what_drives_a_terminal(shell: Shell, arguments: tuple[str, ...]) -> None:
-    done = shell.run(*arguments, stdin=f"to,{EVIL}\n{EVIL},1\n")
+    # What is typed at a question comes back from the terminal itself.
+    stdin = f"to,{EVIL}\n{EVIL},1\n" if "-" in arguments else "n\n"
+    done = shell.run(*arguments, stdin=stdin)
     assert done.returncode != 0
     assert done.stdout + done.stderr
     assert_harmless(done.stdout + done.stderr)
