@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from broadcaster.errors import Misconfigured
 
+KEY_FILE = "secret.key"
 _ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH, _SECRET_LENGTH = 12, 32
 
@@ -49,8 +50,10 @@ class Vault:
 
 
 def open_vault(data_dir: Path) -> Vault:
-    """The vault of this data directory; its key file (0600) is made on first use."""
-    path = data_dir / "secret.key"
+    """The vault of this data directory; its key file (0600) is made on first use, or where it is empty."""
+    path = data_dir / KEY_FILE
+    if path.exists() and not path.read_text().strip():
+        path.unlink()
     if not path.exists():
         _create(path, Fernet.generate_key().decode() + "\n")
     return Vault(path.read_text().split())

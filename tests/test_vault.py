@@ -1,11 +1,15 @@
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
 from broadcaster import log, vault
+from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
+from broadcaster.services import start_up
+from broadcaster.store import database
 from broadcaster.store.models import Channel
 
 
@@ -55,3 +59,26 @@ def test_the_access_token_is_stored_encrypted(channel_row: Channel, tmp_path: Pa
     locked = vault.open_vault(tmp_path).lock("EAAG-secret")
     Channel.update(access_token=locked).execute()
     assert "EAAG-secret" not in Channel.get().access_token
+
+
+def test_without_its_key_an_installation_with_secrets_does_not_start(
+    settings: Settings, channel_row: Channel
+) -> None:
+    database.close()
+    key = settings.data_dir / "secret.key"
+    with pytest.raises(Misconfigured, match=r"secret\.key is missing.*channel sync"):
+        start_up.open_installation(settings)
+    assert not key.exists()
+    key.touch()
+    start_up.open_installation(settings)
+    assert len(key.read_text().strip()) == 44
+    database.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o702])
+def test_a_data_directory_is_closed_to_others(settings: Settings, db: Any, mode: int) -> None:
+    database.close()
+    settings.data_dir.chmod(mode)
+    start_up.open_installation(settings)
+    assert stat.S_IMODE(settings.data_dir.stat().st_mode) == mode & 0o755
+    database.close()

@@ -1,14 +1,21 @@
 """Start-up: opens an installation's database, brings its schema up to date, and opens its vault."""
 
 import os
+import stat
 import time
+from pathlib import Path
 
 from peewee import Database
 
+from broadcaster import log
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
-from broadcaster.store import channels, database
-from broadcaster.vault import Vault, open_vault
+from broadcaster.store import channels, database, webhooks
+from broadcaster.vault import KEY_FILE, Vault, open_vault
+
+_WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+logger = log.get(__name__)
 
 
 def open_installation(settings: Settings) -> tuple[Database, Vault]:
@@ -23,7 +30,35 @@ def open_installation(settings: Settings) -> tuple[Database, Vault]:
         raise Misconfigured(
             f"the data directory {settings.data_dir} cannot be made: {error.strerror}"
         ) from None
+    _close_to_others(settings.data_dir)
     opened = database.open(settings.database)
     database.migrate(opened)
     channels.assume_tier(settings.default_tier)
+    _check_key(settings.data_dir)
     return opened, open_vault(settings.data_dir)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take from others the right to write to a folder: whoever can, can put another key or database there."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & _WRITTEN_BY_OTHERS:
+        return
+    try:
+        folder.chmod(mode & ~_WRITTEN_BY_OTHERS)
+    except OSError as error:
+        raise Misconfigured(
+            f"others can write to the data directory {folder}, which cannot be closed: {error.strerror}"
+        ) from None
+    logger.warning("others could write to the data directory; now they cannot", folder=str(folder))
+
+
+def _check_key(folder: Path) -> None:
+    """Raise Misconfigured where the key file is gone that stored secrets were encrypted with."""
+    path = folder / KEY_FILE
+    count = len(channels.all_channels()) + len(webhooks.all_webhooks())
+    if count and not path.exists():
+        raise Misconfigured(
+            f"{path} is missing, and {count} channels and webhooks have secrets that only its key opens."
+            f" Put the file back from where you keep it. If it is lost: `touch {path}`, then for each"
+            " channel `broadcaster channel sync ID --access-token -`, and add the webhooks anew"
+        )

@@ -50,7 +50,12 @@ def test_what_is_asked_for_is_completed(shell: Shell, words: tuple[str, ...], fo
 
 
 def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:
-    (shell.folder / "data" / "secret.key").unlink()
+    key = shell.folder / "data" / "secret.key"
+    key.unlink()
+    done = shell.run("doctor")
+    assert done.returncode == 1
+    assert "secret.key is missing" in done.stderr
+    key.write_text("0" * 43 + "=\n")
     done = shell.run("doctor", "--json")
     assert done.returncode == 1
     assert any("secret.key" in (row["remedy"] or "") for row in json.loads(done.stdout))
