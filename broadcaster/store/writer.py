@@ -1,11 +1,13 @@
 """One thread that writes: jobs that wait together share one commit.
 
 An fsync costs the same for one job as for fifty, so durability stays full and the price is
-shared. A job that fails takes nobody with it: the others are run again without it.
+shared. A job that fails takes nobody with it: the others are run again without it. Where the database
+itself refuses (locked, disk full) all are told at once: it would refuse each of them, ten seconds long.
 """
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 from broadcaster.store import database
 
 _MOST_AT_ONCE = 64
+_STUCK_SECONDS = 2
 
 
 @dataclass(slots=True)
@@ -35,10 +38,16 @@ class Writer:
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._begun: float | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def is_stuck(self) -> bool:
+        """Whether a commit has been waiting for the database for longer than any takes."""
+        begun = self._begun
+        return begun is not None and time.monotonic() - begun > _STUCK_SECONDS
 
     def stop(self) -> None:
         """Return once all jobs handed over before are committed."""
@@ -69,12 +78,12 @@ class Writer:
         while (batch := self._next_batch()) is not None:
             # From here on a caller who gives up waiting cannot take the job back.
             batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            self._begun = time.monotonic()
             try:
                 self._commit_together(batch)
-            except BaseException:
-                # Which job it was does not matter: each is tried alone and answers for itself.
-                for job in batch:
-                    self._commit_alone(job)
+            except BaseException as error:
+                self._commit_apart(batch, error)
+            self._begun = None
         database.close()
 
     def _next_batch(self) -> list[_Job] | None:
@@ -101,6 +110,14 @@ class Writer:
                 function(rows)
         for job, result in zip(batch, results, strict=True):
             job.future.set_result(result)
+
+    def _commit_apart(self, batch: list[_Job], error: BaseException) -> None:
+        for job in batch:
+            if database.is_trouble(error):
+                job.future.set_exception(error)
+            else:
+                # Which job it was does not matter: each is tried alone and answers for itself.
+                self._commit_alone(job)
 
     def _commit_alone(self, job: _Job) -> None:
         try:

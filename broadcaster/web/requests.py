@@ -2,20 +2,28 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address, ip_network
+from threading import BoundedSemaphore
 from typing import Any
 
 import falcon
 
 from broadcaster.config import Settings
-from broadcaster.errors import Faults, Invalid
+from broadcaster.errors import Busy, Faults, Invalid
 from broadcaster.services import access
 from broadcaster.services.submit import Once
 from broadcaster.store import database
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.worker.schedule import Schedule
+
+MOST_GATHERED = 64
+"""Rows that wait for the writer at a time, half of the threads there are."""
+_GATHER_SECONDS = 5
+_NOT_NOW = "the database takes nothing at the moment"
 
 
 @dataclass(frozen=True)
@@ -26,14 +34,32 @@ class Context:
     schedule: Schedule
     vault: Vault
     writer: Writer | None = None
+    gathering: BoundedSemaphore = field(default_factory=partial(BoundedSemaphore, MOST_GATHERED))
 
     def gather(self, function: Callable[[list[Any]], None], row: Any) -> None:
-        """Have the function take the row, with all others that wait, and return once it is durable."""
-        if self.writer:
-            self.writer.gather(function, row).result()
-            return
-        with database.transaction():
-            function([row])
+        """Have the function take the row, with all others that wait, and return once it is durable.
+
+        Raises Busy while the database takes nothing: whoever waits for it holds a thread that others need.
+        """
+        if self.writer is None:
+            with database.transaction():
+                function([row])
+        elif self.writer.is_stuck() or not self.gathering.acquire(timeout=_GATHER_SECONDS):
+            raise Busy(_NOT_NOW)
+        else:
+            try:
+                self._wait_for(self.writer.gather(function, row))
+            finally:
+                self.gathering.release()
+
+    @staticmethod
+    def _wait_for(taken: "Future[None]") -> None:
+        try:
+            taken.result(_GATHER_SECONDS)
+        except TimeoutError:
+            # Taken after all, it is taken twice, which changes nothing.
+            taken.cancel()
+            raise Busy(_NOT_NOW) from None
 
 
 def authenticated(request: falcon.Request, now: int) -> access.Caller:

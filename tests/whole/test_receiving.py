@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -200,3 +202,27 @@ def test_without_a_secret_every_callback_is_refused(field: Field, setting: dict[
     assert requests.post(here.url + URL, data=raw, headers=signed(raw, ""), timeout=10).status_code == 401
     assert requests.get(here.url + URL, params={"hub.mode": "subscribe"}, timeout=10).status_code == 403
     assert CHANNEL
+
+
+def test_while_the_database_is_locked_callbacks_are_told_to_come_again_and_health_stays(field: Field) -> None:
+    here = field.installation(app_secret=SECRET, verify_token="v3rify")
+    field.start(here, "web")
+    body = json.dumps({"object": "whatsapp_business_account", "entry": []}).encode()
+    signed = {"X-Hub-Signature-256": "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
+
+    def call() -> requests.Response:
+        return requests.post(here.url + URL, data=body, headers=signed, timeout=60)
+
+    assert call().status_code == 200
+    with sqlite3.connect(here.folder / "data" / "broadcaster.db", isolation_level=None) as lock:
+        lock.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(200) as pool:
+            calls = [pool.submit(call) for _ in range(200)]
+            for _ in range(5):
+                assert requests.get(f"{here.url}/healthz", timeout=60).status_code == 200
+            answers = [one.result(60) for one in calls]
+        lock.execute("ROLLBACK")
+    lock.close()
+    assert {answer.status_code for answer in answers} == {503}
+    assert all("Retry-After" in answer.headers for answer in answers)
+    wait_until(lambda: call().status_code == 200)
