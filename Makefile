@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := broadcaster tests benchmarks setup.py
 
-.PHONY: demo test lint format bench dist dist-check clean
+.PHONY: mutants demo test lint format bench dist dist-check clean
 
 .venv/ready: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,10 @@ demo: .venv/ready
 test: .venv/ready
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal -m "not alone"
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -m alone tests/whole
+
+# Faults planted one by one, each of which the tests must notice; some minutes.
+mutants: .venv/ready
+	$(BIN)/python -m tests.mutants
 
 lint: .venv/ready
 	$(BIN)/ruff check $(CODE)

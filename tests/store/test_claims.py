@@ -194,3 +194,22 @@ def test_portfolios_of_two_channels_share(channel_row: Any) -> None:
     assert allowance.people_reached("77", NOW - DAY) == 3
     found = take(other, room=0)
     assert recipients(found) == ["0000", "0001", "0002"]
+
+
+def test_whoever_takes_over_knows_when_the_channel_claimed_last(channel_row: Any) -> None:
+    accepted(channel_row, 2)
+
+    def taken_over(now: int) -> Any:
+        with database.transaction():
+            return leases.take(channel_row.id, OWNER, 80, [], now, now + 10_000)
+
+    assert taken_over(NOW) == (OWNER, 0)
+    take(channel_row, limit=1, now=NOW + 5)
+    assert taken_over(NOW + 100) == (OWNER, NOW + 5)
+    # A claim that took nothing lets nothing leave.
+    take(channel_row, limit=0, now=NOW + 200)
+    assert taken_over(NOW + 300) == (OWNER, NOW + 5)
+    take(channel_row, now=NOW + 400)
+    with database.transaction():
+        leases.release(channel_row.id, OWNER)
+        assert leases.take(channel_row.id, "another", 80, [], NOW + 500, NOW + 9_000) == (OWNER, NOW + 400)
