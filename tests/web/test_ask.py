@@ -114,6 +114,45 @@ def test_messages_come_as_csv_without_formulas(client: Client) -> None:
     assert (row["to"], row["code"], row["error"]) == ("905554440001", "131026", "'=HYPERLINK()")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\n\n  =1", " =1", "\u00a0=1", "\u3000=1",
+        "\u200b=1",
+        "\ufeff=1", "\u2060\u00ad=1", "\u202e=1", "\x0b=1", "\x85=1", "\u2028=1", "\u0301=1", "\u2800=1",
+        "\u3164=1", "\U000e0020=1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20A1", "\ufe66" "1", "\u22121",
+        "\ntext",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_no_cell_of_a_csv_is_a_formula(client: Client, text: str) -> None:
+    public_id = accept(client)
+    settle(0, **{**FAILED, "error_text": text})
+    answer = client.get(f"/v1/broadcasts/{public_id}/messages", headers={"Accept": "text/csv"})
+    row = next(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert row["error"] == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1+1",
+        "a=b",
+        "%10",
+        "it's - well",
+        "  padded",
+        "\u00e9=1",
+        "\u0645\u0631\u062d\u0628\u0627",
+        "(#131026) no",
+    ],
+)
+def test_other_cells_of_a_csv_stay_as_they_are(client: Client, text: str) -> None:
+    public_id = accept(client)
+    settle(0, **{**FAILED, "error_text": text})
+    answer = client.get(f"/v1/broadcasts/{public_id}/messages", headers={"Accept": "text/csv"})
+    assert next(csv.DictReader(io.StringIO(answer.text)))["error"] == text
+
+
 def test_csv_of_more_than_a_page_is_whole(client: Client) -> None:
     public_id = accept(client, 1234)
     response = client.get(f"/v1/broadcasts/{public_id}/messages", headers={"Accept": "text/csv"})

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,12 @@ CSV_COLUMNS = (
     "metadata", "meaning", "advice",
 )  # fmt: skip
 _CSV_PAGE = 500
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_SIGNS = frozenset("=+-@\u2212\u2010\u2011\u2012\u2013\u2014\u2015")
+"""What a spreadsheet takes for the beginning of a formula; some read every dash as a minus."""
+_UNSEEN = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me", "Cn", "Co"))
+"""Blanks, line ends, controls, invisible characters, marks without a letter, and what has no meaning yet."""
+_LOOKALIKE = frozenset("\u2800\u3164\u115f\u1160\uffa0")
+"""Signs and letters that are blank."""
 
 
 def csv_pages(
@@ -57,6 +63,21 @@ def _explained(code: str | None) -> tuple[str | None, str | None]:
 
 
 def _harmless(cell: Any) -> Any:
-    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
+    if isinstance(cell, str) and _is_formula(cell):
         return "'" + cell
     return "" if cell is None else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet may calculate this: it passes over what is not seen before a sign, and takes
+    full-width signs for the plain ones. A text that begins with a tab or a line end is never safe."""
+    if cell[:1].isalnum() and cell.isascii():
+        return False
+    if cell.startswith(("\t", "\r", "\n")):
+        return True
+    seen = next((one for one in cell if not _is_unseen(one)), "")
+    return unicodedata.normalize("NFKC", seen)[:1] in _FORMULA_SIGNS
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN or character in _LOOKALIKE
