@@ -65,6 +65,10 @@ class _Trace:
         if response.get_header("Cache-Control") is None:
             # Whatever is answered is somebody's: numbers, names, texts.
             response.set_header("Cache-Control", "no-store")
+        location = response.get_header("Location")
+        if location:
+            # Paths hold what people type, headers hold ASCII alone.
+            response.location = location
         if log.is_detailed():
             # The route, not the path: a path may hold somebody's number.
             logger.debug(

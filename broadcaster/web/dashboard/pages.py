@@ -27,12 +27,14 @@ from broadcaster.web.dashboard.lists import (
 )
 from broadcaster.web.dashboard.session import Patience, check_origin
 from broadcaster.web.own import answers, message_csv
+from broadcaster.web.queries import LARGEST_ID
 
 STATIC = Path(__file__).with_name("static")
 _ROOTS = (
     "", "sign-in", "sign-out", "broadcasts", "messages", "templates", "channels", "suppressions", "tokens",
     "events", "webhooks", "static", "contacts",
 )  # fmt: skip
+_ID = f"int(min=0, max={LARGEST_ID})"
 _PAGE = 50
 _MOST_SEARCHED = 40
 
@@ -47,10 +49,10 @@ def add_routes(app: "falcon.App[falcon.Request, falcon.Response]", context: requ
     app.add_route("/broadcasts/{public_id}", Broadcast(desk))
     app.add_route("/broadcasts/{public_id}/{move}", Move(desk))
     app.add_route("/broadcasts/{public_id}/messages.csv", Download(desk))
-    app.add_route("/messages/{message_id:int}", Message(desk))
+    app.add_route(f"/messages/{{message_id:{_ID}}}", Message(desk))
     app.add_route("/contacts/{public_id}", Contact(desk))
     app.add_route("/templates", Templates(desk))
-    app.add_route("/templates/{template_id:int}", Templates(desk), suffix="one")
+    app.add_route(f"/templates/{{template_id:{_ID}}}", Templates(desk), suffix="one")
     app.add_route("/channels", Channels(desk))
     app.add_route("/channels/{phone_number_id}/sync", Channels(desk), suffix="sync")
     app.add_route("/suppressions", Suppressions(desk))
