@@ -98,3 +98,27 @@ def test_other_times_are_refused(text: str) -> None:
 def test_times_are_written_in_utc_with_milliseconds() -> None:
     assert timestamps.format_time(1_781_074_800_007) == "2026-06-10T07:00:00.007Z"
     assert timestamps.format_time(None) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b",".join([b"0"] * 600_000) + b"]",
+        b"{" + b",".join([b'"a":0'] * 600_000) + b"}",
+        b"[" + b",".join([rb'"\\\"",""'] * 300_000) + b"]",
+    ],
+    ids=["a list", "equal keys", "quotes in texts"],
+)
+def test_more_values_than_are_read_are_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed, match="has more than 500000 values"):
+        strict_json.loads(body)
+
+
+def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    texts = [",[{" * 1000, 'a "quoted", text', "\\,"] * 200
+    assert strict_json.loads(strict_json.dumps(texts).encode()) == texts
+
+
+def test_equal_keys_count_as_fields() -> None:
+    with pytest.raises(Malformed, match="an object has 20000 fields"):
+        strict_json.loads(b"{" + b",".join([b'"a":0'] * 20_000) + b"}")
