@@ -66,12 +66,13 @@ def _valid(row: Token | None, now: int) -> Caller:
         raise Unauthorized("the token was revoked")
     if row.expires_at is not None and row.expires_at <= now:
         raise Unauthorized("the token has expired")
-    if now - max(row.used_at or 0, _noted.get(row.id, 0)) > _NOTE_EVERY_MS:
-        _note_use(row.id, now)
     return Caller(row.id, row.name, frozenset(scope for scope in SCOPES if scope in row.scopes.split()))
 
 
-def _note_use(token_id: str, now: int) -> None:
+def note_use(token_id: str, now: int) -> None:
+    """Keep when a token was last used, about once a minute, if the database can be written to."""
+    if now - _noted.get(token_id, 0) <= _NOTE_EVERY_MS:
+        return
     # Reading must go on while the database cannot be written, and not wait for it at every call.
     _noted[token_id] = now
     try:

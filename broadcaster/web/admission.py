@@ -8,7 +8,7 @@ so that the API it came to words the refusal.
 import sys
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import falcon
 from falcon.routing import CompiledRouter
@@ -20,12 +20,25 @@ SMALL = 16 * 1024
 """Bytes; a sign-in or the move of a broadcast has some hundred."""
 
 
+class Allowed(NamedTuple):
+    """How many bytes a body may have, and whether just anybody may send it."""
+
+    size: int
+    is_strangers: bool = False
+
+
+_NO_MORE = Allowed(SMALL, is_strangers=True)
+
+
 @runtime_checkable
 class TakesBodies(Protocol):
     """What stands behind a path and takes more than small bodies."""
 
-    def largest_body(self, request: falcon.Request) -> int:
-        """Bytes that the sender of this request may send; raises what the request will be refused with."""
+    def allowed_body(self, request: falcon.Request) -> Allowed:
+        """What the sender of this request may send; raises what the request will be refused with.
+
+        Asked on the thread that serves everybody, so it must not write.
+        """
 
 
 class Application(falcon.App[falcon.Request, falcon.Response]):
@@ -35,20 +48,21 @@ class Application(falcon.App[falcon.Request, falcon.Response]):
         self._paths = CompiledRouter()
         super().__init__(middleware=middleware, router=self._paths)
 
-    def largest_body(self, request: falcon.Request) -> int:
-        """Bytes that this request may bring."""
+    def allowed_body(self, request: falcon.Request) -> Allowed:
+        """What this request may bring."""
         found = self._paths.find(request.path)
         resource = found[0] if found else None
         if not isinstance(resource, TakesBodies):
-            return SMALL
+            return _NO_MORE
         try:
-            return max(SMALL, resource.largest_body(request))
+            allowed = resource.allowed_body(request)
         except BroadcasterError:
-            return SMALL
+            return _NO_MORE
         except Exception as error:
             if database.is_trouble(error):
-                return SMALL
+                return _NO_MORE
             raise
+        return allowed if allowed.size > SMALL else _NO_MORE
 
 
 def head(method: str, path: str, query: str, headers: Mapping[str, str]) -> falcon.Request:

@@ -16,6 +16,7 @@ from broadcaster.vault import Vault
 from broadcaster.web import dashboard, operations
 from broadcaster.web.admission import Application
 from broadcaster.web.dialects import DIALECTS
+from broadcaster.web.large_bodies import LargeBodies
 from broadcaster.web.own.operations import own
 from broadcaster.web.refusals import Refusal, status_of
 from broadcaster.web.requests import Context
@@ -38,7 +39,7 @@ def make_app(
 
     With a `writer`, callbacks that come together share a commit; `extra` is middleware of the server's.
     """
-    app = Application(middleware=[_Trace(), *extra])
+    app = Application(middleware=[_Trace(), LargeBodies(), *extra])
     # Errors are ours to shape, whatever falcon itself refuses (unknown paths and methods).
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)

@@ -24,6 +24,7 @@ from broadcaster.domain import phone, strict_json, timestamps
 from broadcaster.errors import Faults, Invalid, Malformed
 from broadcaster.services import planning
 from broadcaster.services.specs import Recipient
+from broadcaster.web.large_bodies import wait_for_turn
 from broadcaster.web.refusals import TooLarge, WrongType
 
 MOST_FAULTS = 10_000
@@ -226,12 +227,13 @@ class Body(Generic[AnyEnvelope]):
 
 
 def body(request: falcon.Request, largest: int) -> bytes:
-    """The raw body; raises WrongType unless it is declared as JSON, TooLarge over so many bytes."""
+    """The raw body; raises WrongType unless it is declared as JSON, TooLarge over so many bytes, Busy."""
     declared = (request.content_type or "").partition(";")[0].strip().lower()
     if declared != "application/json":
         raise WrongType(f'send the body as Content-Type: application/json, not "{declared[:60]}"')
     if (request.content_length or 0) > largest:
         raise TooLarge(f"the body has {request.content_length} bytes; at most {largest} are read")
+    wait_for_turn(request)
     return request.bounded_stream.read()
 
 

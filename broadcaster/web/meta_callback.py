@@ -16,6 +16,7 @@ from broadcaster.meta import payloads
 from broadcaster.services import meta_events
 from broadcaster.store import database
 from broadcaster.web import metrics
+from broadcaster.web.large_bodies import wait_for_turn
 from broadcaster.web.refusals import TooLarge
 from broadcaster.web.requests import Context
 
@@ -46,6 +47,7 @@ def receive(context: Context, request: falcon.Request) -> None:
     """Take a callback; returns once everything in it is durable. Raises TooLarge, Unauthorized, Malformed."""
     if (request.content_length or 0) > LARGEST:
         raise TooLarge(f"a callback has at most {LARGEST} bytes")
+    wait_for_turn(request)
     raw = request.bounded_stream.read(LARGEST + 1)
     _check_signature(context.settings, raw, request.get_header(SIGNATURE))
     callback = meta_events.ReceivedCallback(raw.decode(), payloads.read(_document(raw)))

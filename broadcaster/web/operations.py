@@ -23,8 +23,10 @@ import falcon
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import strict_json
 from broadcaster.errors import Faults
+from broadcaster.services import access
 from broadcaster.services.access import Caller, Scope
 from broadcaster.web import bodies, queries, requests
+from broadcaster.web.admission import Allowed
 from broadcaster.web.bodies import Body
 from broadcaster.web.queries import Query
 from broadcaster.web.refusals import Refusal
@@ -165,7 +167,10 @@ class Operation:
         """Authorise the request, read it, carry it out; returns what the function did. Raises every
         error that is a refusal."""
         now = epoch_ms()
-        call = Call(self, context, request, self.authorised(request, now), now)
+        caller = self.authorised(request, now)
+        if not self.open:
+            access.note_use(caller.token_id, now)
+        call = Call(self, context, request, caller, now)
         country = context.settings.default_country
         query = self.api.read_query(self.query, request, country)
         if "query" in self.hints:
@@ -309,13 +314,13 @@ class Route:
         self.operations[operation.method.upper()] = operation
         setattr(self, f"on_{operation.method}", respond)
 
-    def largest_body(self, request: falcon.Request) -> int:
-        """Bytes that this request may bring; raises Unauthorized and Forbidden."""
+    def allowed_body(self, request: falcon.Request) -> Allowed:
+        """What this request may bring; raises Unauthorized and Forbidden."""
         operation = self.operations.get(request.method)
         if operation is None:
-            return 0
+            return Allowed(0)
         operation.authorised(request, epoch_ms())
-        return operation.largest_body
+        return Allowed(operation.largest_body, operation.open)
 
 
 def add_routes(

@@ -1,5 +1,6 @@
 """The processes: web, worker, and both in one; starting, and stopping without losing anything."""
 
+import errno
 import json
 import resource
 import socket
@@ -16,13 +17,14 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import BadRequest, Error
 
 from broadcaster import log
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
-from broadcaster.web.admission import SMALL, head
+from broadcaster.web.admission import SMALL, Allowed, head
 from broadcaster.web.app import make_app
 from broadcaster.web.courtesy import CourtesyMiddleware
 from broadcaster.web.own.refusals import PROBLEM_TYPE, problem
@@ -41,6 +43,19 @@ _LINGER_SECONDS = 5
 """What is left of a body that is not read may come so long, and is thrown away."""
 _MOST_CONNECTIONS = 2000
 _ACCEPTED_AT_ONCE = 100
+_NEWCOMER_SECONDS = 5
+"""So long whoever has just come in is not cut for others."""
+_BACK_OFF_SECONDS = 1
+"""So long none are accepted when the system has nothing left for one more."""
+_TOLD_EVERY_SECONDS = 60
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_BODY_IN_MEMORY = 64 * 1024
+"""Bytes of a body that stand in memory while it comes; more go to a file."""
+_MOST_BODIES = 256 * 1024 * 1024
+_MOST_BODIES_OF_STRANGERS = 32 * 1024 * 1024
+"""Bytes of all bodies over SMALL that are here at once, coming in or waiting for a thread."""
+_LONGEST_CHUNK_LINE = 8192
+"""Bytes; waitress looks at the whole line again for each piece of it."""
 
 logger = log.get(__name__)
 
@@ -54,10 +69,18 @@ class _ProblemTask(ErrorTask):
         code, reason = (400, "Bad Request") if error.code == 501 else (error.code, error.reason)
         body = json.dumps(problem(Refusal(code, error.body))).encode()
         self.status = f"{code} {reason}"
+        if code == 503:
+            self.response_headers.append(("Retry-After", "1"))
         self.response_headers.append(("Content-Type", PROBLEM_TYPE))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
+
+
+class _NoRoom(Error):
+    """As many bodies are coming in as there is room for."""
+
+    code, reason = 503, "Service Unavailable"
 
 
 class _Request(HTTPRequestParser):
@@ -65,16 +88,27 @@ class _Request(HTTPRequestParser):
 
     adj: Adjustments
     content_length: int
+    error: Error | None
     is_turned_away = False
     """Whether its body is not taken in."""
+    takes = 0
+    """Bytes its body may have, if it is over SMALL."""
+    is_strangers = False
 
-    def __init__(self, adjustments: Adjustments, largest_body: Callable[[falcon.Request], int]):
+    def __init__(self, adjustments: Adjustments, server: "Server"):
         super().__init__(adjustments)
         self.begun = time.time()
-        self._largest_body = largest_body
+        self._server = server
 
     def received(self, data: bytes) -> int:
         taken: int = super().received(data)
+        body = self.body_rcv
+        if (
+            self.chunked
+            and body is not None
+            and len(body.control_line) + len(body.trailer) > _LONGEST_CHUNK_LINE
+        ):
+            self.error, self.completed = BadRequest("a line between chunks is too long"), True
         # Nothing behind the head of what is turned away is another request.
         return len(data) if self.is_turned_away else taken
 
@@ -90,15 +124,25 @@ class _Request(HTTPRequestParser):
             self._limit()
 
     def _limit(self) -> None:
-        """Turn a body away that is too large for its path or its sender."""
-        largest = self._largest_body(head(self.command, self.path, self.query, self.headers))
+        """Turn a body away that is too large for its path or its sender, or that there is no room for."""
+        allowed = self._server.allowed_body(head(self.command, self.path, self.query, self.headers))
+        if not self.chunked and self.content_length > allowed.size:
+            self._turn_away()
+            return
+        takes = allowed.size if self.chunked else self.content_length
+        if takes > SMALL and not self._server.has_room(takes, allowed.is_strangers):
+            self.error = _NoRoom("too many large bodies come in at once: come again in a moment")
+            self._turn_away()
+            return
+        self.takes, self.is_strangers = takes, allowed.is_strangers
         if self.chunked:
             self.adj = copy(self.adj)
-            self.adj.max_request_body_size = largest + 1
-        elif self.content_length > largest:
-            self.is_turned_away = True
-            self.body_rcv, self.content_length, self.expect_continue = None, 0, False
-            self.headers["CONNECTION"] = "close"
+            self.adj.max_request_body_size = allowed.size + 1
+
+    def _turn_away(self) -> None:
+        self.is_turned_away = True
+        self.body_rcv, self.content_length, self.expect_continue = None, 0, False
+        self.headers["CONNECTION"] = "close"
 
 
 class _Task(WSGITask):
@@ -122,7 +166,7 @@ class _Channel(HTTPChannel):
 
     def parser_class(self, adjustments: Adjustments) -> _Request:
         """A new request, which asks the application how large its body may be."""
-        return _Request(adjustments, self.server.largest_body)
+        return _Request(adjustments, self.server)
 
     def received(self, data: bytes) -> bool:
         found = bool(super().received(data))
@@ -176,9 +220,17 @@ class _Channel(HTTPChannel):
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
-    def is_idle(self) -> bool:
-        """Whether nothing is under way, neither in nor out."""
-        return not (self.requests or self.request or self.total_outbufs_len)
+    def silent_since(self) -> float | None:
+        """Since when (epoch seconds) it has nothing to be answered; None where something is under way."""
+        if self.requests or self.total_outbufs_len:
+            return None
+        since: float = self.last_activity if self.request is None else self.request.begun
+        return since
+
+    def bodies(self, of_strangers: bool) -> int:
+        """Bytes that its requests' larger bodies take."""
+        here = [*self.requests, *([self.request] if self.request else [])]
+        return sum(one.takes for one in here if one.is_strangers is of_strangers)
 
     def overstays(self, now: float, request_seconds: float) -> bool:
         """Whether nobody would miss it: silent for long, a request that trickles in, an answer not read."""
@@ -209,12 +261,15 @@ class Server(TcpWSGIServer):
     ):
         """A request must have come whole `request_seconds` after its first byte."""
         self._request_seconds = request_seconds
+        self._accepts_from = 0.0
+        self._told_shortage: float | None = None
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
             ident=None,
             connection_limit=_affordable(most_connections),
             channel_timeout=_IDLE_SECONDS,
+            inbuf_overflow=_BODY_IN_MEMORY,
             cleanup_interval=1,
             max_request_body_size=_LARGEST_UPLOAD,
             max_request_header_size=65_536,
@@ -227,7 +282,7 @@ class Server(TcpWSGIServer):
         dispatcher.set_thread_count(_WEB_THREADS)
         try:
             application = make_app(settings, schedule, vault, writer, [CourtesyMiddleware()])
-            self.largest_body = application.largest_body
+            self.allowed_body: Callable[[falcon.Request], Allowed] = application.allowed_body
             super().__init__(
                 application,
                 dispatcher=dispatcher,
@@ -256,17 +311,56 @@ class Server(TcpWSGIServer):
             if len(self.active_channels) == before or len(self._map) >= self.adj.connection_limit:
                 return
 
+    def accept(self) -> Any:
+        """A connection and its address; None, and for a while no more, where the system has none left."""
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _SHORTAGES:
+                raise
+            self._back_off(error)
+            return None
+
+    def readable(self) -> bool:
+        return bool(super().readable()) and time.monotonic() >= self._accepts_from
+
+    def _back_off(self, error: OSError) -> None:
+        """Let those who wait go on waiting, tell it once a minute, and make some room for them."""
+        now = time.monotonic()
+        self._accepts_from = now + _BACK_OFF_SECONDS
+        if self._told_shortage is None or now - self._told_shortage > _TOLD_EVERY_SECONDS:
+            self._told_shortage = now
+            logger.warning(
+                "no connections can be accepted for a while",
+                reason=error.strerror,
+                connections=len(self.active_channels),
+            )
+        self._cut(len(self.active_channels) // 4, time.time())
+
+    def has_room(self, size: int, of_strangers: bool) -> bool:
+        """Whether a body of so many bytes may come in beside all those that are here."""
+        here = sum(channel.bodies(of_strangers) for channel in list(self.active_channels.values()))
+        return bool(here + size <= (_MOST_BODIES_OF_STRANGERS if of_strangers else _MOST_BODIES))
+
     def maintenance(self, now: float) -> None:
-        """Close what overstays, and when connections become scarce those that have been idle longest."""
+        """Close what overstays, and when connections become scarce those that have been silent longest."""
         for channel in list(self.active_channels.values()):
             if channel.overstays(now, self._request_seconds):
                 channel.give_up()
-        channels = list(self.active_channels.values())
-        surplus = len(channels) - self.adj.connection_limit * 3 // 4
-        if surplus > 0:
-            idle = sorted(filter(_Channel.is_idle, channels), key=lambda channel: channel.last_activity)
-            for channel in idle[:surplus]:
-                channel.give_up()
+        self._cut(len(self.active_channels) - self.adj.connection_limit * 3 // 4, now)
+
+    def _cut(self, surplus: int, now: float) -> None:
+        """Close as many, those silent longest first; nobody who has just come in, for their request may
+        be on its way."""
+        if surplus <= 0:
+            return
+        since: list[tuple[float, int]] = []
+        for number, channel in list(self.active_channels.items()):
+            silent = channel.silent_since()
+            if silent is not None and now - channel.creation_time >= _NEWCOMER_SECONDS:
+                since.append((silent, number))
+        for _, number in sorted(since)[:surplus]:
+            self.active_channels[number].give_up()
 
     def drain(self, deadline: float) -> None:
         """Take no new connections, let every request under way be answered until then (monotonic seconds)."""

@@ -130,6 +130,13 @@ def test_a_chunked_body_is_cut_at_what_its_path_takes(here: Installation) -> Non
     assert raw(here, HEAD + right + chunked + b"0\r\n\r\n")[0] == 400
 
 
+@pytest.mark.parametrize("line", [b"1;a=" + b"b" * 40_000, b"0\r\nX: " + b"b" * 40_000])
+def test_a_line_between_chunks_is_short(here: Installation, line: bytes) -> None:
+    right = f"Authorization: Bearer {here.token}\r\n".encode()
+    status, _, body = raw(here, HEAD + right + b"Transfer-Encoding: chunked\r\n\r\n" + line)
+    assert (status, json.loads(body)["detail"]) == (400, "a line between chunks is too long")
+
+
 def test_a_body_of_20_megabytes_is_refused_and_the_answer_arrives(here: Installation) -> None:
     response = here.call(
         "POST", "/v1/broadcasts", data=b"x" * 20_000_000, headers={"Content-Type": "application/json"}

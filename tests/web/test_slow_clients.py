@@ -135,6 +135,23 @@ def test_where_connections_are_scarce_the_longest_idle_makes_room(settings: Sett
         assert is_closed(idle[0]) and not is_closed(idle[-1])
 
 
+def test_who_has_just_come_in_is_not_cut_for_others(settings: Settings, db: Any) -> None:
+    with serving(settings, db, most_connections=40) as server, ExitStack() as stack:
+        slow = [stack.enter_context(connect(server)) for _ in range(36)]
+        for connection in slow:
+            connection.sendall(b"POST /v1/broadcasts HTTP/1.1\r\nHost: x\r\nX: ")
+        before = wait_until(
+            lambda: len(server.active_channels) == 36 and list(server.active_channels.values())
+        )
+        wait_until(lambda: all(channel.request for channel in before))
+        late = time.time() - 10
+        for channel in before:
+            channel.creation_time = channel.request.begun = late
+        newcomer = stack.enter_context(connect(server))
+        wait_until(lambda: sum(map(is_closed, slow)) >= 6)
+        assert not is_closed(newcomer)
+
+
 def test_an_answer_nobody_reads_gives_its_thread_back(client: Client, settings: Settings, db: Any) -> None:
     accepted = client.post("/v1/broadcasts", request_of(recipients=long_ones(3000))).json
     with serving(settings, db) as server, socket.socket() as connection:

@@ -6,9 +6,10 @@ from urllib.parse import quote
 import falcon
 
 from broadcaster.clock import epoch_ms
+from broadcaster.services import access
 from broadcaster.services.progress import Progress
 from broadcaster.web import requests
-from broadcaster.web.admission import SMALL
+from broadcaster.web.admission import SMALL, Allowed
 from broadcaster.web.dashboard import figures, forms, render
 from broadcaster.web.dashboard.forms import Form
 from broadcaster.web.dashboard.session import Session, Sessions
@@ -49,9 +50,9 @@ class Page:
         self.schedule = desk.context.schedule
         self.vault = desk.context.vault
 
-    def largest_body(self, request: falcon.Request) -> int:
-        """Bytes that this request may bring: those of the form, from whoever has signed in."""
-        return self.largest_form if self.desk.sessions.of(request, epoch_ms()) else 0
+    def allowed_body(self, request: falcon.Request) -> Allowed:
+        """What this request may bring: a form, from whoever has signed in."""
+        return Allowed(self.largest_form if self.desk.sessions.of(request, epoch_ms()) else 0)
 
     def entered(self, request: falcon.Request) -> Session:
         """The session of a request; leads to the sign-in if there is none."""
@@ -62,6 +63,8 @@ class Page:
                 # A page that refreshes itself must not take the sign-in for its news.
                 raise falcon.HTTPStatus(200, headers={"HX-Redirect": "/sign-in"})
             raise falcon.HTTPSeeOther(f"/sign-in?next={quote(following, safe='')}")
+        if session.token_id:
+            access.note_use(session.token_id, epoch_ms())
         return session
 
     def posted(self, request: falcon.Request) -> tuple[Session, Form]:

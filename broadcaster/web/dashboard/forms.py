@@ -9,6 +9,7 @@ from falcon.media import MultipartFormHandler
 from broadcaster.errors import Malformed
 from broadcaster.web import refusals
 from broadcaster.web.admission import SMALL
+from broadcaster.web.large_bodies import wait_for_turn
 
 LARGEST = 12 * 1024 * 1024
 """Bytes of a form with a file."""
@@ -36,6 +37,7 @@ def read(request: falcon.Request, largest: int = SMALL) -> Form:
     largest = largest if kind == "multipart/form-data" else min(largest, LARGEST_TYPED)
     if (request.content_length or 0) > largest:
         raise refusals.TooLarge(f"this form has at most {largest} bytes")
+    wait_for_turn(request)
     if kind == "multipart/form-data":
         return _parts(request, largest)
     if kind != "application/x-www-form-urlencoded":

@@ -65,6 +65,7 @@ class Sessions:
         caller = _holder(secret, now)
         if caller:
             caller.require("admin")
+            access.note_use(caller.token_id, now)
             facts = {"token": caller.token_id, "password": None}
         else:
             self._check_password(requests.client_address(request, self._trusted), secret)
