@@ -11,6 +11,8 @@ from broadcaster.clock import epoch_ms
 from broadcaster.services import access
 from broadcaster.store import allowance, leases, people, tokens
 from broadcaster.store.models import Broadcast, Channel, Message, Token
+from broadcaster.web.admission import SMALL, Allowed, head
+from broadcaster.web.bodies import LARGEST_BODY
 from tests.support.client import Client
 from tests.support.samples import CHANNEL, NOW, request_of
 
@@ -319,6 +321,15 @@ def test_reading_goes_on_while_the_database_cannot_be_written(
 
     monkeypatch.setattr(tokens, "note_use", locked)
     assert client.get("/v1/me").status_code == 200
+
+
+def test_what_a_body_may_have_is_asked_without_writing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "note_use", lambda *_: pytest.fail("a use was noted"))
+    asked = head("POST", "/v1/broadcasts", "", {"AUTHORIZATION": f"Bearer {client.token}"})
+    assert client.app.allowed_body(asked) == Allowed(LARGEST_BODY)
+    assert client.app.allowed_body(head("POST", "/v1/broadcasts", "", {})) == Allowed(SMALL, True)
 
 
 def test_pause_and_resume_answer_the_broadcast(client: Client) -> None:
