@@ -249,6 +249,7 @@ class Server(TcpWSGIServer):
     """waitress with its loop in our hands, so that a stop lets answers finish."""
 
     channel_class = _Channel
+    next_channel_cleanup: float
 
     def __init__(
         self,
@@ -322,20 +323,32 @@ class Server(TcpWSGIServer):
             return None
 
     def readable(self) -> bool:
-        return bool(super().readable()) and time.monotonic() >= self._accepts_from
+        """Whether new connections are accepted in this round; before it the maintenance, when it is due."""
+        # As waitress has it, but for the log: its limit is told at each step over and below it.
+        now = time.time()
+        if now >= self.next_channel_cleanup:
+            self.next_channel_cleanup = now + self.adj.cleanup_interval
+            self.maintenance(now)
+        if self.accepting and len(self._map) >= self.adj.connection_limit:
+            self._tell_shortage("the most that are held are open")
+            return False
+        return self.accepting and time.monotonic() >= self._accepts_from
 
     def _back_off(self, error: OSError) -> None:
         """Let those who wait go on waiting, tell it once a minute, and make some room for them."""
+        self._accepts_from = time.monotonic() + _BACK_OFF_SECONDS
+        self._tell_shortage(error.strerror or "")
+        self._cut(len(self.active_channels) // 4, time.time())
+
+    def _tell_shortage(self, reason: str) -> None:
         now = time.monotonic()
-        self._accepts_from = now + _BACK_OFF_SECONDS
         if self._told_shortage is None or now - self._told_shortage > _TOLD_EVERY_SECONDS:
             self._told_shortage = now
             logger.warning(
                 "no connections can be accepted for a while",
-                reason=error.strerror,
+                reason=reason,
                 connections=len(self.active_channels),
             )
-        self._cut(len(self.active_channels) // 4, time.time())
 
     def has_room(self, size: int, of_strangers: bool) -> bool:
         """Whether a body of so many bytes may come in beside all those that are here."""

@@ -9,7 +9,7 @@ import falcon.inspect
 import pytest
 
 from tests.support.client import Client
-from tests.web.test_dashboard import Person
+from tests.support.person import Person
 
 _METHODS = ("GET", "POST", "DELETE", "PATCH", "PUT")
 _PARAMETER = re.compile(r"\{[^}]*\}")
