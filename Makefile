@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := broadcaster tests benchmarks setup.py
 
-.PHONY: mutants demo test lint format bench dist dist-check clean
+.PHONY: mutants demo test torture lint format bench dist dist-check clean
 
 .venv/ready: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,13 @@ test: .venv/ready
 # Faults planted one by one, each of which the tests must notice; some minutes.
 mutants: .venv/ready
 	$(BIN)/python -m tests.mutants
+
+# The whole product where machines, disks, clocks and peers fail; needs a C compiler. A world that broke a promise
+# says its number: make torture WORLD=number
+SECONDS ?= 600
+torture: .venv/ready
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.torture --seconds $(SECONDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
 
 lint: .venv/ready
 	$(BIN)/ruff check $(CODE)

@@ -4,12 +4,13 @@ import gc
 import os
 import resource
 import signal
-import socket
 import threading
 import time
 from typing import Any
 
 from broadcaster import log
+from broadcaster.cli import systemd
+from broadcaster.cli.systemd import Silence, Watchdog
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
@@ -74,6 +75,7 @@ def _run(settings: Settings, web: bool, worker: bool) -> None:
     half = _WorkerHalf(settings, opened, vault, writer) if worker else None
     server = Server(settings, half.schedule if half else Schedule(opened), vault, writer) if web else None
     stopping = _stop_on_signals(server)
+    watchdog: Watchdog | None = None
 
     def healthy() -> bool:
         return not stopping.is_set() and (half is None or half.worker.alive)
@@ -87,17 +89,35 @@ def _run(settings: Settings, web: bool, worker: bool) -> None:
             half.start()
         if server:
             logger.info("web ready", url=server.url)
-        notify("READY=1")
+        systemd.notify("READY=1")
+        watchdog = _watch(writer, half, server)
         if server:
             server.serve_while(healthy)
         while healthy():
             stopping.wait(1)
     finally:
+        if watchdog:
+            watchdog.stop()
         _stop(server, half)
         writer.stop()
     if half and half.worker.failure:
         raise Misconfigured("the worker ended unexpectedly; the log says why")
     logger.info("stopped")
+
+
+def _watch(writer: Writer, half: _WorkerHalf | None, server: Server | None) -> Watchdog | None:
+    """A running watchdog over all that runs here, if systemd asks for one."""
+    seconds = systemd.watchdog_seconds(os.environ)
+    if seconds is None:
+        return None
+    parts: dict[str, Silence] = {"writer": writer.silence}
+    if half:
+        parts["worker"] = half.worker.silence
+    if server:
+        parts["web"] = server.silence
+    watchdog = Watchdog(seconds, parts)
+    watchdog.start()
+    return watchdog
 
 
 def _stop_on_signals(server: Server | None) -> threading.Event:
@@ -117,7 +137,7 @@ def _stop_on_signals(server: Server | None) -> threading.Event:
 def _stop(server: Server | None, half: _WorkerHalf | None) -> None:
     """Stop both halves at once: no new claims, no new connections; what is under way ends."""
     logger.info("stopping")
-    notify("STOPPING=1")
+    systemd.notify("STOPPING=1")
     deadline = time.monotonic() + STOP_SECONDS
     if half:
         half.worker.begin_stop()
@@ -128,20 +148,6 @@ def _stop(server: Server | None, half: _WorkerHalf | None) -> None:
         half.stop(deadline)
     if draining:
         draining.join(max(0.0, deadline - time.monotonic()))
-
-
-def notify(state: str) -> None:
-    """Tell systemd (sd_notify), where it started us and listens."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
-            # An @ stands for the zero byte of Linux's abstract names.
-            speaker.connect("\0" + address[1:] if address.startswith("@") else address)
-            speaker.sendall(state.encode())
-    except OSError as error:
-        logger.warning("systemd was not told", state=state, reason=error.strerror)
 
 
 def _calm_the_collector() -> None:

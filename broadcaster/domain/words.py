@@ -37,6 +37,15 @@ WaitReason = TypeAliasType(
 )  # fmt: skip
 """Why messages of a broadcast have not left yet."""
 
+TallyName = TypeAliasType(
+    "TallyName",
+    Literal[
+        "broadcasts_accepted", "messages_accepted", "answers", "messages_sent", "messages_failed", "receipts",
+        "callbacks", "webhook_deliveries",
+    ],
+)  # fmt: skip
+"""What is counted for ever, for those who watch."""
+
 ActionKey = TypeAliasType("ActionKey", Literal["assign-to-user", "assign-to-workgroup"])
 """What becomes of a conversation once its message left."""
 WebhookDeliveryState = TypeAliasType("WebhookDeliveryState", Literal["pending", "delivered", "failed"])

@@ -26,7 +26,10 @@ class NotReady(BroadcasterError):
 class Process:
     """One `broadcaster` command, its output in a file."""
 
-    def __init__(self, *arguments: str, environ: dict[str, str], output: Path):
+    def __init__(
+        self, *arguments: str, environ: dict[str, str], output: Path, process_group: int | None = None
+    ):
+        """`process_group` is one to join, 0 for a new one, None for that of the caller."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         self._output = output
         self._log: IO[bytes] = output.open("ab")
@@ -38,6 +41,7 @@ class Process:
             stdout=self._log,
             stderr=self._log,
             cwd=output.parent,
+            process_group=process_group,
         )
 
     def wait_for(self, find: Callable[[str], str | None]) -> str:
@@ -124,11 +128,15 @@ class Installation:
         """Start `run` (or another half) and return when it is ready."""
         command = halves or ("run",)
         process = Process(*command, environ=self.environ, output=self.folder / "server.log")
-        if command[0] == "worker":
+        self.await_ready(process, command[0])
+        return process
+
+    def await_ready(self, process: Process, command: str) -> None:
+        """Return when a process is ready, and call it from then on if it has a web half; raises NotReady."""
+        if command == "worker":
             process.wait_for(lambda line: line if "worker ready" in line else None)
         else:
             self.url = process.wait_for(_web_url)
-        return process
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         return self._session.request(method, self.url + path, timeout=30, **options)

@@ -10,8 +10,9 @@ from broadcaster.meta import payloads
 from broadcaster.meta.payloads import Callback, Inbound, NumberNews, TemplateNews
 from broadcaster.settlement import event_documents, lifecycle, opt_outs, outcomes
 from broadcaster.settlement.event_documents import ChannelDocument, TemplateDocument
-from broadcaster.store import callbacks, channels, contacts, definitions, people
+from broadcaster.store import callbacks, channels, contacts, definitions, people, tallies
 from broadcaster.store.models import Channel
+from broadcaster.store.tallies import Counted
 
 SENDABLE = "APPROVED"
 
@@ -25,7 +26,7 @@ class ReceivedCallback(NamedTuple):
 
 def take(received: Sequence[ReceivedCallback], stop_words: Iterable[str], now: int) -> None:
     """Keep these callbacks and do what they ask, in the caller's transaction."""
-    callbacks.keep([one.body for one in received], now)
+    _keep(received, now, True)
     outcomes.receive([receipt for one in received for receipt in one.known.receipts], now)
     for one in received:
         follow(one.known, stop_words, now)
@@ -33,7 +34,13 @@ def take(received: Sequence[ReceivedCallback], stop_words: Iterable[str], now: i
 
 def keep(received: Sequence[ReceivedCallback], now: int) -> None:
     """Keep these callbacks as they came, whatever is in them; they are replayed once they can be read."""
-    callbacks.keep([one.body for one in received], now, understood=False)
+    _keep(received, now, False)
+
+
+def _keep(received: Sequence[ReceivedCallback], now: int, understood: bool) -> None:
+    callbacks.keep([one.body for one in received], now, understood)
+    word = "understood" if understood else "put_aside"
+    tallies.add([Counted("callbacks", word=word, many=len(received))])
 
 
 def follow(callback: Callback, stop_words: Iterable[str], now: int) -> None:

@@ -11,7 +11,9 @@ from broadcaster.services import progress
 from broadcaster.services.planning import Plan
 from broadcaster.services.progress import Progress
 from broadcaster.settlement import lifecycle
-from broadcaster.store import broadcasts, database, idempotency
+from broadcaster.store import broadcasts, database, idempotency, tallies
+from broadcaster.store.models import Broadcast
+from broadcaster.store.tallies import Counted
 from broadcaster.worker.schedule import Schedule
 
 HIGH, NORMAL = 1, 0
@@ -68,6 +70,7 @@ def submit(
             return first
         task_id = schedule.wake_at(accepted.channel.id, accepted.spec.due_at)
         row = broadcasts.accept({**facts, "task_id": task_id}, accepted.drafts, now)
+        _count(row, accepted)
         lifecycle.finish([row.id], now)
         answer = render(progress.of_each([broadcasts.get(row.id)], now)[0])
         if once:
@@ -82,6 +85,15 @@ def submit(
     if row.due_at <= now:
         schedule.wake(accepted.channel.id)
     return Accepted(row.public_id, answer)
+
+
+def _count(row: Broadcast, accepted: Plan) -> None:
+    tallies.add(
+        (
+            Counted("broadcasts_accepted", row.channel_id),
+            Counted("messages_accepted", row.channel_id, many=len(accepted.drafts)),
+        )
+    )
 
 
 def _facts(accepted: Plan, public_id: str, token_id: str | None, now: int) -> broadcasts.Facts:

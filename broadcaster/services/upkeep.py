@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from broadcaster.config import Settings
@@ -35,6 +36,7 @@ def backup(target: Path, overwrite: bool = False) -> int:
         database.verify(draft)
         _durable(draft)
         draft.replace(target)
+        _sync(target.parent, os.O_DIRECTORY)
     except OSError as error:
         raise Misconfigured(f"{target} cannot be written: {error.strerror}") from None
     finally:
@@ -62,8 +64,9 @@ def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | Non
             database.verify(draft)
             paused = _pause_all(draft, settings, taken_at, now)
             _durable(draft)
-            kept = _put_aside(place, settings)
+            kept = _keep(place, settings)
             draft.replace(place)
+            _sync(place.parent, os.O_DIRECTORY)
         except OSError as error:
             raise Misconfigured(f"{source} cannot be restored: {error.strerror}") from None
         finally:
@@ -94,8 +97,8 @@ def _pause_all(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
     return paused
 
 
-def _put_aside(place: Path, settings: Settings) -> Path | None:
-    """Keep the database that is there under another name; None if there is none."""
+def _keep(place: Path, settings: Settings) -> Path | None:
+    """Keep the database that is there under a second name; None if there is none."""
     if not place.exists():
         return None
     # Its newest changes may stand in the log beside it.
@@ -104,11 +107,22 @@ def _put_aside(place: Path, settings: Settings) -> Path | None:
         database.fold_in()
     finally:
         database.close()
-    stamp = datetime.fromtimestamp(time.time(), UTC)
-    kept = place.with_name(f"{place.name}.before-restore-{stamp:%Y%m%dT%H%M%S}")
-    place.replace(kept)
     for suffix in ("-wal", "-shm"):
         Path(f"{place}{suffix}").unlink(missing_ok=True)
+    # It keeps its own name until the copy takes it: a start between the two would make an empty one.
+    kept = _free_name(place)
+    os.link(place, kept)
+    # The old log must not come back after a power loss and be read as the copy's.
+    _sync(place.parent, os.O_DIRECTORY)
+    return kept
+
+
+def _free_name(place: Path) -> Path:
+    stamp = datetime.fromtimestamp(time.time(), UTC)
+    first = kept = place.with_name(f"{place.name}.before-restore-{stamp:%Y%m%dT%H%M%S}")
+    others = count(2)
+    while kept.exists():
+        kept = first.with_name(f"{first.name}.{next(others)}")
     return kept
 
 
@@ -119,10 +133,14 @@ def _remove(path: Path) -> None:
 
 def _durable(path: Path) -> None:
     path.chmod(0o600)
-    for one, how in ((path, os.O_RDONLY), (path.parent, os.O_DIRECTORY)):
-        descriptor = os.open(one, how)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    _sync(path, os.O_RDONLY)
+    _sync(path.parent, os.O_DIRECTORY)
+
+
+def _sync(path: Path, how: int) -> None:
+    descriptor = os.open(path, how)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:

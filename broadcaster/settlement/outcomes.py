@@ -12,16 +12,26 @@ from typing import Literal, NamedTuple
 
 from broadcaster import log
 from broadcaster.domain import verdicts
-from broadcaster.domain.decide import Claimed, Failed, Lost, Move, Sent, decide
+from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent, decide
 from broadcaster.domain.names import Names
 from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.verdicts import Verdict
 from broadcaster.domain.words import Delivery, PauseReason
 from broadcaster.settlement import event_documents, lifecycle, opt_outs
 from broadcaster.settlement.event_documents import Happening
-from broadcaster.store import allowance, broadcasts, callbacks, channels, conversations, messages, people
+from broadcaster.store import (
+    allowance,
+    broadcasts,
+    callbacks,
+    channels,
+    conversations,
+    messages,
+    people,
+    tallies,
+)
 from broadcaster.store.conversations import SentMessage
 from broadcaster.store.messages import Moved
+from broadcaster.store.tallies import Counted
 
 RECENT_MS = 15 * 60_000
 """How old a failure may be and still say that the next would fail alike."""
@@ -67,10 +77,19 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
         _log_answers(answers)
     _note_reached(answers, moves)
     _learn_names(answers, now)
+    counted = [
+        Counted("answers", one.channel_id, _OUTCOMES[type(move)])
+        for one, move in zip(answers, moves, strict=True)
+        if one.message.id in moved
+    ]
     early = callbacks.take_early([move.wamid for move in moves if isinstance(move, Sent)])
     answered = [_answered(*pair, moved) for pair in zip(answers, moves, strict=True)]
     # What came before its answer is followed with it, so that a broadcast's end tells of it, too.
-    return follow([*answered, *_settle_receipts(early, True, now).settled], now)
+    return follow([*answered, *_settle_receipts(early, True, now).settled], now, counted)
+
+
+_OUTCOMES: dict[type[Move], str] = {Sent: "sent", Failed: "failed", PutBack: "put_back", Lost: "lost"}
+"""What an answer led to, as tallies call it."""
 
 
 def _answered(answer: Answer, move: Move, moved: dict[int, Delivery | None]) -> Settled:
@@ -146,11 +165,18 @@ class _SettledReceipts(NamedTuple):
 def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int) -> _SettledReceipts:
     if not receipts:
         return _SettledReceipts(0, [])
-    moved = messages.receive(callbacks.match(receipts, now), now)
+    matched = callbacks.match(receipts, now)
+    moved = messages.receive(matched, now)
     if log.is_detailed():
         _log_receipts(moved)
     _learn_recipients(moved, now)
     senders = broadcasts.channels_of({row.broadcast_id for row in moved})
+    channel_of = {row.id: senders[row.broadcast_id] for row in moved}
+    tallies.add(
+        Counted("receipts", channel_of[one.message_id], one.receipt.status)
+        for one in matched
+        if one.message_id in channel_of
+    )
     settled = [one for row in moved for one in _received(row, senders[row.broadcast_id], heed_failures, now)]
     return _SettledReceipts(sum(row.is_changed for row in moved), settled)
 
@@ -207,23 +233,44 @@ def follow_refused(rows: Sequence[Moved], now: int) -> list[int]:
 
 
 def _follow_sweep(rows: Sequence[Moved], now: int) -> list[int]:
-    # Nobody looks at the channel of what did not leave.
-    return follow(
-        [
-            Settled(row.id, row.broadcast_id, 0, row.recipient, now, "sweep", news=row.delivery)
-            for row in rows
-        ],
-        now,
-    )
+    if not rows:
+        return []
+    senders = broadcasts.channels_of({row.broadcast_id for row in rows})
+    settled = [
+        Settled(
+            row.id,
+            row.broadcast_id,
+            senders[row.broadcast_id],
+            row.recipient,
+            now,
+            "sweep",
+            news=row.delivery,
+        )
+        for row in rows
+    ]
+    return follow(settled, now)
 
 
-def follow(settled: Sequence[Settled], now: int) -> list[int]:
-    """What settled messages mean for everybody else; returns the broadcasts that have ended."""
+def follow(settled: Sequence[Settled], now: int, counted: Iterable[Counted] = ()) -> list[int]:
+    """What settled messages mean for everybody else; returns the broadcasts that have ended.
+
+    `counted` is added to the tallies with what is counted here.
+    """
     _open_conversations([row for row in settled if row.has_left], now)
     _opt_out(settled, now)
     _hold(settled, now)
     _tell(settled, now)
+    tallies.add([*counted, *_ends(settled)])
     return lifecycle.finish({row.broadcast_id for row in settled}, now) if settled else []
+
+
+def _ends(settled: Iterable[Settled]) -> Iterator[Counted]:
+    """What was handed over, and what failed, by who said so."""
+    for row in settled:
+        if row.has_left:
+            yield Counted("messages_sent", row.channel_id, row.source)
+        if row.news == "failed":
+            yield Counted("messages_failed", row.channel_id, row.source)
 
 
 def _open_conversations(rows: Sequence[Settled], now: int) -> None:

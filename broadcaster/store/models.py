@@ -24,6 +24,7 @@ from broadcaster.domain.words import (
     MessageState,
     OnUnknown,
     PauseReason,
+    TallyName,
     WebhookDeliveryState,
 )
 
@@ -331,8 +332,20 @@ class EndedSession(Base):
         table_name = "ended_session"
 
 
+class Tally(Base):
+    """How many of something there ever were: of which channel, if any, and of which kind."""
+
+    name = cast("TextField[TallyName]", TextField())
+    about = TextField()
+    word = TextField()
+    total = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("name", "about", "word")
+
+
 ALL = (
     Installation, Channel, Template, Token, Broadcast, Message, Contact, ContactName, Forwarded, Conversation,
     Event, Callback, EarlyReceipt, Suppression, Webhook, EventDelivery, Reached, Lease, Worker, Idempotency,
-    EndedSession,
+    EndedSession, Tally,
 )  # fmt: skip

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from broadcaster.store import database
+from broadcaster.store import database, tallies
 from broadcaster.store.models import Event, EventDelivery, Webhook
+from broadcaster.store.tallies import Counted
 
 PREFIX = "wh_"
 _LEASE_MS = 60_000
@@ -98,7 +99,10 @@ def settle(delivery_id: int, state: str, answer: str, next_at: int, now: int) ->
         changed = EventDelivery.update(
             state=state, answer=answer, next_at=next_at, tried_at=now, attempts=EventDelivery.attempts + 1
         )
-        changed.where((EventDelivery.id == delivery_id) & (EventDelivery.state == "pending")).execute()
+        waiting = (EventDelivery.id == delivery_id) & (EventDelivery.state == "pending")
+        if database.change(changed.where(waiting)):
+            word = "put_back" if state == "pending" else state
+            tallies.add([Counted("webhook_deliveries", word=word)])
 
 
 def has_taken_since(webhook_id: int, since: int) -> bool:

@@ -5,6 +5,7 @@ shared. A job that fails takes nobody with it: the others are run again without 
 itself refuses (locked, disk full) all are told at once: it would refuse each of them, ten seconds long.
 """
 
+import math
 import queue
 import threading
 import time
@@ -39,6 +40,7 @@ class Writer:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._begun: float | None = None
+        """When the transaction under way began, monotonic seconds."""
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -53,6 +55,14 @@ class Writer:
         """Return once all jobs handed over before are committed."""
         self._jobs.put(None)
         self._thread.join()
+
+    def silence(self) -> float:
+        """For how many seconds the transaction under way has run; 0 while there is none, for ever once the
+        thread has ended."""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return math.inf
+        begun = self._begun
+        return 0.0 if begun is None else time.monotonic() - begun
 
     def submit(self, job: Callable[..., Any], *args: Any) -> "Future[Any]":
         """The job's result, once it is durable; or what it raised, with nothing written.
@@ -117,6 +127,7 @@ class Writer:
                 job.future.set_exception(error)
             else:
                 # Which job it was does not matter: each is tried alone and answers for itself.
+                self._begun = time.monotonic()
                 self._commit_alone(job)
 
     def _commit_alone(self, job: _Job) -> None:

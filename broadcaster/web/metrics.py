@@ -5,20 +5,68 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from broadcaster import __version__
 from broadcaster.clock import epoch_ms
+from broadcaster.domain.words import TallyName
 from broadcaster.services import progress
-from broadcaster.store import callbacks, channels, counters, database, leases, message_queries
+from broadcaster.store import callbacks, channels, counters, database, leases, message_queries, tallies
 from broadcaster.store.models import Channel
 from broadcaster.web.requests import Context
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class _Counter(NamedTuple):
+    """How a tally is shown: what it is, the label of its word and the words it may have, if it has one, and
+    whether each channel has its own."""
+
+    text: str
+    label: str | None = None
+    words: tuple[str, ...] = ("",)
+    is_channels: bool = True
+
+
+_COUNTERS: dict[TallyName, _Counter] = {
+    "broadcasts_accepted": _Counter("Broadcasts ever accepted."),
+    "messages_accepted": _Counter("Messages ever accepted, those that failed at once included."),
+    "answers": _Counter(
+        "What Meta's answers led to: sent, failed, put back to be tried again, or lost for lack of one.",
+        "outcome",
+        ("sent", "failed", "put_back", "lost"),
+    ),
+    "messages_sent": _Counter(
+        "Messages ever handed over to Meta, by what said so.", "source", ("answer", "receipt")
+    ),
+    "messages_failed": _Counter(
+        "Messages that ever failed after acceptance, by what said so; sweep is our own giving up.",
+        "source",
+        ("answer", "receipt", "sweep"),
+    ),
+    "receipts": _Counter(
+        "Receipts ever taken for our messages, repeated ones included.",
+        "status",
+        ("sent", "delivered", "read", "failed"),
+    ),
+    "callbacks": _Counter(
+        "Meta's callbacks ever taken; put_aside are those nobody could read.",
+        "outcome",
+        ("understood", "put_aside"),
+        is_channels=False,
+    ),
+    "webhook_deliveries": _Counter(
+        "Attempts to deliver an event to a webhook; put_back are tried again.",
+        "outcome",
+        ("delivered", "failed", "put_back"),
+        is_channels=False,
+    ),
+}
 
 _callbacks = Histogram(
     "broadcaster_callback_seconds", "Until one of Meta's callbacks was durable and answered.", registry=None
@@ -52,6 +100,7 @@ class _Figures(Collector):
         names = {row.id: row.phone_number_id for row in rows}
         yield self._build()
         yield self._messages(names)
+        yield from self._counters(rows)
         yield self._oldest_due(names, now)
         yield self._paces(rows, now)
         yield self._paused(rows)
@@ -76,6 +125,28 @@ class _Figures(Collector):
         for channel_id, state, delivery, count in counters.of_channels():
             family.add_metric([names[channel_id], state, delivery or "none"], count)
         return family
+
+    def _counters(self, rows: list[Channel]) -> Iterator[Metric]:
+        """Totals that only grow; from 0, so that the first of a kind is a growth, too."""
+        totals = {(row.name, row.about, row.word): row.total for row in tallies.all_totals()}
+        known = [row.phone_number_id for row in rows]
+        for name, counter in _COUNTERS.items():
+            labels = ["channel"] if counter.is_channels else []
+            family = CounterMetricFamily(
+                f"broadcaster_{name}",
+                counter.text,
+                labels=[*labels, *([counter.label] if counter.label else [])],
+            )
+            zeros = {
+                (name, about, word): 0
+                for about in (known if counter.is_channels else [""])
+                for word in counter.words
+            }
+            found = {key: total for key, total in totals.items() if key[0] == name}
+            for (_, about, word), total in sorted((zeros | found).items()):
+                shown = [about] if counter.is_channels else []
+                family.add_metric([*shown, *([word] if counter.label else [])], total)
+            yield family
 
     def _oldest_due(self, names: dict[int, str], now: int) -> Metric:
         family = GaugeMetricFamily(

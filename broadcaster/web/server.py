@@ -208,6 +208,7 @@ class _Channel(HTTPChannel):
 
     def service(self) -> None:
         super().service()
+        self.server.note_answer()
         # What stood behind the request just answered could not be read meanwhile.
         if self.request is not None:
             self.request.begun = time.time()
@@ -264,6 +265,7 @@ class Server(TcpWSGIServer):
         self._request_seconds = request_seconds
         self._accepts_from = 0.0
         self._told_shortage: float | None = None
+        self._turned_at = self._answered_at = time.monotonic()
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
@@ -302,7 +304,18 @@ class Server(TcpWSGIServer):
 
     def serve_while(self, healthy: Callable[[], bool]) -> None:
         while healthy():
+            self._turned_at = time.monotonic()
+            if not self.task_dispatcher.queue:
+                self.note_answer()
             wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+
+    def note_answer(self) -> None:
+        """A request was answered, or none waits for a thread."""
+        self._answered_at = time.monotonic()
+
+    def silence(self) -> float:
+        """For how many seconds the loop has not turned, or requests have waited and none was answered."""
+        return time.monotonic() - min(self._turned_at, self._answered_at)
 
     def handle_accept(self) -> None:
         """Accept all who wait, up to some: waitress takes one a round, and a round looks at everybody."""

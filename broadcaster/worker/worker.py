@@ -30,6 +30,7 @@ from broadcaster.worker.recorder import Recorder
 from broadcaster.worker.windows import Windows
 
 HEARTBEAT_SECONDS = 5
+TURN_SECONDS = 1
 SWEEP_SECONDS = 0.5
 """Half of the second within which a broadcast that was scheduled a moment ago must start."""
 
@@ -60,6 +61,8 @@ class Worker:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self.failure: BaseException | None = None
+        self._turned_at = time.monotonic()
+        """When the loop last had time for everything on it."""
 
     def start(self) -> None:
         """Return when the sweep runs; raises what kept it from running."""
@@ -101,6 +104,10 @@ class Worker:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def silence(self) -> float:
+        """For how many seconds the loop has not turned."""
+        return time.monotonic() - self._turned_at
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
@@ -128,17 +135,25 @@ class Worker:
                 self._stopping,
             )
             recording = asyncio.create_task(recorder.run())
+            turning = asyncio.create_task(self._turn())
             await self._beat()
             self._ready.set()
             await self._sweep_until_stopped()
             while self._tasks:
                 await asyncio.wait(self._tasks)
             recording.cancel()
+            turning.cancel()
             await recorder.flush()
             try:
                 await self._write(leases.leave, self._presence.id)
             except Exception:
                 logger.warning("the heartbeat stays until it is stale", exc_info=True)
+
+    async def _turn(self) -> None:
+        """Show that the loop turns, until cancelled."""
+        while True:
+            self._turned_at = time.monotonic()
+            await asyncio.sleep(TURN_SECONDS)
 
     async def _write(self, job: Any, *args: Any) -> Any:
         """Run a job on the writer's thread."""

@@ -190,6 +190,38 @@ def test_a_restore_pauses_what_had_not_ended(client: Client, settings: Settings,
     assert max(row.id for row in Message.select()) > last_id + 100_000
 
 
+def test_a_restore_that_is_killed_leaves_the_database_that_was_there(
+    client: Client, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last moment before the backup takes its place; a start must not find nothing and begin anew."""
+    upkeep.backup(tmp_path / "copy.db")
+    later = client.post("/v1/broadcasts", request_of(1)).json["id"]
+    database.close()
+    replace = Path.replace
+
+    def killed(draft: Path, target: Path) -> Path:
+        if target.name == "broadcaster.db":
+            raise KeyboardInterrupt
+        return replace(draft, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        upkeep.restore(tmp_path / "copy.db", settings, NOW)
+    client = Client(settings, database.open(settings.database))
+    assert client.get(f"/v1/broadcasts/{later}").status_code == 200
+
+
+def test_two_restores_in_one_second_keep_both_databases(
+    client: Client, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep.time, "time", lambda: NOW / 1000)
+    upkeep.backup(tmp_path / "copy.db")
+    database.close()
+    kept = [upkeep.restore(tmp_path / "copy.db", settings, NOW)[1] for _ in range(3)]
+    assert len(set(kept)) == 3
+    assert all(path and path.exists() for path in kept)
+
+
 def test_a_receipt_of_what_the_backup_did_not_know_settles_it(client: Client) -> None:
     client.post("/v1/broadcasts", request_of(1))
     [row] = Message.select()

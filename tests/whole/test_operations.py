@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from broadcaster.cli import serving
+from broadcaster.cli import serving, systemd
 from broadcaster.cli.base import COMMANDS
+from broadcaster.store import database
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import request_of
@@ -93,10 +94,10 @@ def test_an_abstract_socket_is_told_and_a_missing_one_harms_nothing(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind("\0broadcaster-test")
         monkeypatch.setenv("NOTIFY_SOCKET", "@broadcaster-test")
-        serving.notify("READY=1")
+        systemd.notify("READY=1")
         assert ear.recv(100) == b"READY=1"
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
-    serving.notify("READY=1")
+    systemd.notify("READY=1")
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -110,6 +111,8 @@ def test_a_unit_runs_a_command_there_is(unit: Path) -> None:
     assert command in COMMANDS
     assert service["Type"] == "notify"
     assert int(service["TimeoutStopSec"]) > serving.STOP_SECONDS
+    # A part is stuck after half of it, and one that waits for a locked database is not stuck.
+    assert int(service["WatchdogSec"]) / 2 > 2 * database.BUSY_SECONDS
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
