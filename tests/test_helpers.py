@@ -21,8 +21,9 @@ def imported(path: Path) -> set[str]:
 
 
 def is_shared(name: str) -> bool:
-    """Whether a module is there to be imported: helpers, worlds of `make torture`, `make mutants`."""
-    return name.startswith(("tests.support", "tests.torture", "tests.mutants")) and ".test_" not in name
+    """Whether a module is there to be imported: helpers, worlds, planted faults."""
+    shared = ("tests.support", "tests.torture", "tests.mutants", "tests.simulation")
+    return name.startswith(shared) and ".test_" not in name
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TESTS)))
