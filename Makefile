@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := broadcaster tests benchmarks setup.py
 
-.PHONY: mutants demo test torture lint format bench dist dist-check clean
+.PHONY: simulate mutants demo test torture lint format bench dist dist-check clean
 
 .venv/ready: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,10 @@ demo: .venv/ready
 test: .venv/ready
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal -m "not alone"
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -m alone tests/whole
+
+# Ten thousand worlds of the engine's rules, by a clock of their own; a broken one says its number.
+simulate: .venv/ready
+	$(BIN)/python -m tests.simulation
 
 # Faults planted one by one, each of which the tests must notice; some minutes.
 mutants: .venv/ready

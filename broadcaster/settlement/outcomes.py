@@ -114,14 +114,14 @@ def _answered(answer: Answer, move: Move, moved: dict[int, Delivery | None]) -> 
 
 def _note_reached(answers: Sequence[Answer], moves: Sequence[Move]) -> None:
     """Who was, or may have been, reached costs allowance; what was certainly refused gives it back."""
-    reached, refused = [], []
+    reached: list[tuple[str, str, int]] = []
+    refused: list[int] = []
     for answer, move in zip(answers, moves, strict=True):
-        person = answer.message.recipient
         if isinstance(move, Sent | Lost):
-            reached.append((answer.portfolio, person, answer.at))
+            reached.append((answer.portfolio, answer.message.recipient, answer.at))
         else:
-            refused.append((answer.portfolio, person, answer.message.claimed_at))
-    allowance.not_reached(refused)
+            refused.append(answer.message.id)
+    allowance.give_back(refused)
     allowance.reached(reached)
 
 
@@ -223,6 +223,7 @@ def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
 def lose_abandoned(channel_id: int, now: int) -> int:
     """Settle what a dead worker left in a channel: it may have left. Returns how many messages."""
     lost = messages.lose_abandoned(channel_id, now)
+    allowance.keep([row.id for row in lost])
     _follow_sweep(lost, now)
     return len(lost)
 

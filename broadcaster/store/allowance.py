@@ -1,6 +1,6 @@
 """The allowance: whom each portfolio reached in the last 24 h, by person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from peewee import fn
 
@@ -10,8 +10,31 @@ from broadcaster.store.models import Reached
 DAY = 86_400_000
 
 
+_IN_FLIGHT = (
+    "SELECT contact_name.contact_id, channel.portfolio FROM broadcast"
+    " JOIN channel ON channel.id = broadcast.channel_id"
+    " JOIN message ON message.broadcast_id = broadcast.id AND message.state IN ('sending', 'unknown')"
+    " JOIN contact_name ON contact_name.name = message.recipient WHERE broadcast.finished_at IS NULL"
+)
+"""Whom a message may reach at this moment."""
+
+
+def reserve(rows: Sequence[tuple[str, str, int, int]]) -> None:
+    """Messages are about to reach people who cost allowance; rows are (portfolio, recipient, at, message)."""
+    database.change_rows(
+        "INSERT INTO reached (contact_id, portfolio, at, reserved_by)"
+        " SELECT contact_name.contact_id, v.portfolio, MAX(v.at), MAX(v.message) FROM v"
+        " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
+        " GROUP BY contact_name.contact_id, v.portfolio"
+        " ON CONFLICT (contact_id, portfolio) DO UPDATE SET at = excluded.at,"
+        " reserved_by = excluded.reserved_by WHERE excluded.at > reached.at",
+        ("portfolio", "recipient", "at", "message"),
+        rows,
+    )
+
+
 def reached(rows: Sequence[tuple[str, str, int]]) -> None:
-    """Note that portfolios reached people; rows are (portfolio, recipient, at).
+    """Note that portfolios reached people, or may have; rows are (portfolio, recipient, at).
 
     Whose name it is is read now: two contacts may have been merged since the claim.
     """
@@ -20,23 +43,32 @@ def reached(rows: Sequence[tuple[str, str, int]]) -> None:
         " SELECT contact_name.contact_id, v.portfolio, MAX(v.at) FROM v"
         " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
         " GROUP BY contact_name.contact_id, v.portfolio"
-        " ON CONFLICT (contact_id, portfolio) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
+        " ON CONFLICT (contact_id, portfolio) DO UPDATE SET reserved_by = NULL,"
+        " at = CASE WHEN excluded.at > reached.at THEN excluded.at ELSE reached.at END",
         ("portfolio", "recipient", "at"),
         rows,
     )
 
 
-def not_reached(rows: Sequence[tuple[str, str, int]]) -> None:
-    """Give back what a claim reserved for messages that were certainly refused.
+def give_back(message_ids: Iterable[int]) -> None:
+    """What these messages reserved, for they were certainly refused.
 
-    Rows are (portfolio, recipient, claimed_at); whoever was reached at another time stays so.
+    Not for whom another message of the portfolio may reach at this moment: it reserved nothing of its own.
     """
     database.change_rows(
-        "DELETE FROM reached WHERE (contact_id, portfolio, at) IN"
-        " (SELECT contact_name.contact_id, v.portfolio, v.at FROM v"
-        " JOIN contact_name ON contact_name.name = v.recipient)",
-        ("portfolio", "recipient", "at"),
-        rows,
+        "DELETE FROM reached WHERE reserved_by IN (SELECT v.message FROM v)"
+        f" AND (contact_id, portfolio) NOT IN ({_IN_FLIGHT})",
+        ("message",),
+        [(one,) for one in message_ids],
+    )
+
+
+def keep(message_ids: Iterable[int]) -> None:
+    """What these messages reserved: nobody will ever say whether they reached anybody."""
+    database.change_rows(
+        "UPDATE reached SET reserved_by = NULL FROM v WHERE reached.reserved_by = v.message",
+        ("message",),
+        [(one,) for one in message_ids],
     )
 
 

@@ -120,7 +120,7 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     found.passed_over += met - len(rows)
     messages.claim([row.message for row in rows])
     new = {row.message.person: row.message for row in rows if not row.is_known} if room is not None else {}
-    allowance.reached([(terms.portfolio, message.recipient, now) for message in new.values()])
+    allowance.reserve([(terms.portfolio, one.recipient, now, one.id) for one in new.values()])
     found.reserved += len(new)
     found.messages += [row.message for row in rows]
     used_up = room is not None and room - len(new) <= 0 and len(rows) < limit

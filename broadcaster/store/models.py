@@ -277,11 +277,12 @@ class EventDelivery(Base):
 
 
 class Reached(Base):
-    """When a portfolio last reached a person."""
+    """When a portfolio last reached a person, or a message in flight reserved that it may."""
 
     contact_id = IntegerField()
     portfolio = TextField()
     at = BigIntegerField()
+    reserved_by = IntegerField(null=True)
 
     class Meta:
         primary_key = CompositeKey("contact_id", "portfolio")

@@ -261,9 +261,12 @@ _MERGE = (
     " ON CONFLICT (contact_id) DO UPDATE SET reason = excluded.reason, source = excluded.source,"
     " created_at = excluded.created_at WHERE excluded.created_at > suppression.created_at",
     "DELETE FROM suppression WHERE contact_id = :loser",
-    "INSERT INTO reached (contact_id, portfolio, at) SELECT :kept, portfolio, at FROM reached"
-    " WHERE contact_id = :loser"
-    " ON CONFLICT (contact_id, portfolio) DO UPDATE SET at = excluded.at WHERE excluded.at > reached.at",
+    # Whom one of both names was truly reached under, was reached.
+    "INSERT INTO reached (contact_id, portfolio, at, reserved_by)"
+    " SELECT :kept, portfolio, at, reserved_by FROM reached WHERE contact_id = :loser"
+    " ON CONFLICT (contact_id, portfolio) DO UPDATE SET"
+    " at = CASE WHEN excluded.at > reached.at THEN excluded.at ELSE reached.at END,"
+    " reserved_by = CASE WHEN reached.reserved_by IS NULL THEN NULL ELSE excluded.reserved_by END",
     "DELETE FROM reached WHERE contact_id = :loser",
 )
 _CONVERSATION_PAIRS = (

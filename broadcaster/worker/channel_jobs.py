@@ -13,7 +13,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import pacing
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.settlement import lifecycle, outcomes
-from broadcaster.store import allowance, channels, claims, conversations, leases
+from broadcaster.store import allowance, channels, claims, conversations, leases, message_queries
 from broadcaster.store.claims import Claim, Terms
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.models import Channel
@@ -94,7 +94,10 @@ def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[int
     """Whom (by contact) another worker wrote to a moment ago, and when they may be written to again."""
     if now - previous.claimed_at > PAIR_MS:
         return {}
-    return conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)
+    # What a dead worker had in flight is in no conversation yet.
+    in_flight = message_queries.may_have_left(channel_id, now - PAIR_MS)
+    claimed = {contact_id: at + PAIR_MS for contact_id, at in in_flight}
+    return claimed | conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)
 
 
 def look_again(channel_id: int, owner: str, pace: float, trouble: str | None) -> Facts | None:

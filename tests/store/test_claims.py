@@ -4,7 +4,7 @@ from typing import Any
 
 from broadcaster.domain.decide import Failed, Sent
 from broadcaster.domain.retries import PAIR_MS
-from broadcaster.settlement import lifecycle
+from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import (
     allowance,
     broadcasts,
@@ -75,10 +75,37 @@ def test_what_was_refused_gives_its_place_back(channel_row: Any) -> None:
     accepted(channel_row, 2)
     found = take(channel_row, room=2)
     messages.apply([Failed(*mark(found.messages[0], "131026", "no"))])
-    allowance.not_reached([("77", row.recipient, row.claimed_at) for row in found.messages[:1]])
+    allowance.give_back([found.messages[0].id])
     assert [row.contact_id for row in Reached.select()] == [people.one("+905554440001")]
-    allowance.reached([("77", "+905554440001", NOW + 5)])
-    allowance.not_reached([("77", "+905554440001", NOW)])
+    messages.apply([Failed(*mark(found.messages[1], "131026", "no"))])
+    # Another message may have reached the person, at whatever time.
+    allowance.reached([("77", "+905554440001", NOW)])
+    allowance.give_back([found.messages[1].id])
+    assert Reached.select().count() == 1
+
+
+def test_what_was_refused_keeps_its_place_for_another_to_the_same_person(channel_row: Any) -> None:
+    for number in (1, 2):
+        accepted(channel_row, 1, number=number)
+    [first] = take(channel_row, room=1).messages
+    [second] = take(channel_row, room=0, now=NOW + PAIR_MS).messages
+    messages.apply([Failed(*mark(first, "131026", "no"))])
+    allowance.give_back([first.id])
+    assert Reached.select().count() == 1
+    messages.apply([Failed(*mark(second, "131026", "no"))])
+    allowance.give_back([first.id, second.id])
+    assert Reached.select().count() == 0
+
+
+def test_what_a_dead_worker_left_keeps_its_place(channel_row: Any) -> None:
+    accepted(channel_row, 1)
+    [lost] = take(channel_row, room=1).messages
+    with database.transaction():
+        outcomes.lose_abandoned(channel_row.id, NOW + 5)
+        broadcasts.retry(lost.broadcast_id, "OUTCOME_UNKNOWN", NOW + 5)
+    [again] = take(channel_row, room=0, now=NOW + PAIR_MS).messages
+    messages.apply([Failed(*mark(again, "131026", "no"))])
+    allowance.give_back([again.id])
     assert Reached.select().count() == 1
 
 

@@ -52,6 +52,7 @@ def test_processes_that_start_together_migrate_once(settings: config.Settings) -
         "0006_people",
         "0007_sessions",
         "0008_tallies",
+        "0009_reservations",
     ]
 
 

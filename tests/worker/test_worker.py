@@ -13,17 +13,18 @@ from broadcaster import config
 from broadcaster.clock import epoch_ms
 from broadcaster.domain import verdicts
 from broadcaster.domain.pacing import Window
+from broadcaster.domain.retries import PAIR_MS
 from broadcaster.meta import sending as meta_sending
 from broadcaster.sandbox import testbed
 from broadcaster.services import steering
 from broadcaster.settlement import outcomes
-from broadcaster.store import broadcasts, claims, database
+from broadcaster.store import broadcasts, claims, database, leases
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Channel, Lease, Message
 from broadcaster.store.writer import Writer
 from broadcaster.vault import open_vault
-from broadcaster.worker import channel_jobs, recorder, worker
+from broadcaster.worker import channel_jobs, channel_sender, recorder, worker
 from broadcaster.worker.windows import Windows
 from broadcaster.worker.worker import Worker
 from tests.support.waiting import wait_until
@@ -117,6 +118,40 @@ def test_a_stop_that_finds_messages_in_hand_still_finishes(
     sending.stop(20)
     assert states() == {"cancelled": 50}
     assert Broadcast.get().finished_at is not None
+
+
+@pytest.mark.parametrize("why", ["the channel is held", "the worker was frozen"])
+def test_what_is_in_hand_is_put_back_when_it_will_be_a_while(
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(Window, "room", lambda *_: 0)
+    accept(channel_row, 20)
+    sending.start()
+    wait_until(lambda: states().get("sending", 0) > 0)
+    if why == "the channel is held":
+        monkeypatch.setattr(Window, "is_held", lambda *_: True)
+    else:
+        # Whoever slept longer than this may have lost the lease meanwhile.
+        monkeypatch.setattr(channel_sender, "LEASE_MS", 0)
+    wait_until(lambda: states() == {"pending": 20})
+
+
+def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
+    channel_row: Any, tmp_path: Path
+) -> None:
+    accept(channel_row, 2)
+    with database.transaction():
+        taken = channel_jobs.take_over(channel_row.id, "dead", tmp_path)
+        assert taken is not None
+        order = channel_jobs.Order(channel_row.id, "dead", "77", 1, 0, 80, None, None, taken.not_before)
+        taking = channel_jobs.claim(order)
+        leases.release(channel_row.id, "dead")
+        again = channel_jobs.take_over(channel_row.id, "another", tmp_path)
+    assert taking is not None
+    assert again is not None
+    [claimed] = taking.claim.messages
+    assert again.not_before == {claimed.person: claimed.claimed_at + PAIR_MS}
+    assert (again.abandoned, again.previous.claimed_at) == (1, claimed.claimed_at)
 
 
 def test_our_own_window_is_kept_and_anothers_sends_are_waited_for() -> None:
