@@ -36,7 +36,7 @@ def post(client: Client, signature: str | None) -> int:
         signed("another"),
         signed(NEW)[:-1],
         signed(NEW, BODY + b" "),
-    ],  # fmt: skip
+    ],
 )
 def test_without_a_right_signature_nothing_is_kept(client: Client, signature: str | None) -> None:
     assert post(client, signature) == 401
