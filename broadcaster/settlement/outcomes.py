@@ -223,7 +223,9 @@ def close_unknown(window: int, hard_limit: int, now: int) -> list[int]:
 def lose_abandoned(channel_id: int, now: int) -> int:
     """Settle what a dead worker left in a channel: it may have left. Returns how many messages."""
     lost = messages.lose_abandoned(channel_id, now)
-    allowance.keep([row.id for row in lost])
+    # Nobody will say whether, nor when, they were reached.
+    portfolio = channels.get(channel_id).portfolio
+    allowance.reached([(portfolio, row.recipient, now) for row in lost])
     _follow_sweep(lost, now)
     return len(lost)
 

@@ -63,15 +63,6 @@ def give_back(message_ids: Iterable[int]) -> None:
     )
 
 
-def keep(message_ids: Iterable[int]) -> None:
-    """What these messages reserved: nobody will ever say whether they reached anybody."""
-    database.change_rows(
-        "UPDATE reached SET reserved_by = NULL FROM v WHERE reached.reserved_by = v.message",
-        ("message",),
-        [(one,) for one in message_ids],
-    )
-
-
 def opens_at(portfolio: str, now: int) -> int | None:
     """When the person reached first within 24 h stops counting (epoch ms); None if nobody was reached."""
     query = Reached.select(fn.MIN(Reached.at)).where(
