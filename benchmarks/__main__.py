@@ -225,6 +225,39 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
     )
 
 
+def strangers(folder: Path, per_second: int = 700, seconds: int = 5) -> None:
+    """(g) The pace of one process beside 16 clients that ask without end, each page for itself."""
+    place = folder / "strangers"
+    place.mkdir()
+    kept = {}
+    with testbed.sandbox(place, *LATENCY, "--throughput", "5000") as url:
+        here = testbed.Installation(place, url)
+        here.add_channel(CHANNEL, "--pace", str(per_second))
+        server = here.start()
+        for series, path in enumerate(("", "/docs", "/readyz", "/v1/broadcasts", "/metrics")):
+            documents = [request_of(5000, series * 10 + i) for i in range(2)]
+            paths = [f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=d)['id']}" for d in documents]
+            command = ["-m", "benchmarks.rivals", "strangers", here.url + path, str(seconds + 3), here.token]
+            asking = subprocess.Popen([sys.executable, *command]) if path else None
+            time.sleep(1)
+            before, begun = testbed.sandbox_report(url)["accepted"], time.monotonic()
+            time.sleep(seconds)
+            after, took = testbed.sandbox_report(url)["accepted"], time.monotonic() - begun
+            kept[path] = (after - before) / took
+            if asking:
+                asking.wait()
+            for one in paths:
+                here.ask("POST", f"{one}/stop")
+        server.stop()
+    worst = min(kept, key=lambda path: kept[path])
+    row(
+        f"pace {per_second}/s beside 16 strangers",
+        f"{kept[worst] / kept['']:.1%} of what it is alone, at worst ({worst})",
+        ", ".join(f"{path or 'alone'} {rate:.0f}/s" for path, rate in kept.items()),
+        "90 %",
+    )
+
+
 def count_among_a_million(folder: Path) -> None:
     """(d) Counters of a 5,000-message broadcast among a million messages."""
     settings = config.load({"BROADCASTER_DATA_DIR": str(folder / "counters")}, folder / "none")
@@ -300,6 +333,8 @@ def main() -> None:
             accept(folder)
         if not only or "receipts" in only:
             receipts(folder)
+        if not only or "strangers" in only:
+            strangers(folder)
         if not only or "counters" in only:
             count_among_a_million(folder)
         if not only or "memory" in only:

@@ -127,6 +127,19 @@ async def offer_receipts(url: str, key: str, per_second: int, seconds: int) -> N
     print(json.dumps(told), flush=True)
 
 
+async def ask_without_end(url: str, seconds: int, token: str, clients: int = 16) -> None:
+    """Clients that ask for one page, each again as soon as it is answered, and each on a connection kept."""
+    over = time.monotonic() + seconds
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        while time.monotonic() < over:
+            async with session.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
+                await answer.read()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=clients)) as session:
+        await asyncio.gather(*(ask(session) for _ in range(clients)))
+
+
 def report(count: int, seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"count": count, "seconds": seconds, "cpu": used.ru_utime + used.ru_stime}), flush=True)
@@ -141,5 +154,7 @@ if __name__ == "__main__":
         report(number, time.monotonic() - begun)
     elif which == "receipts":
         asyncio.run(offer_receipts(address, sys.argv[5], number, int(sys.argv[4])))
+    elif which == "strangers":
+        asyncio.run(ask_without_end(address, number, sys.argv[4]))
     else:
         huey_tasks(address, number)

@@ -1,15 +1,27 @@
 """Commands that run the server: whole, or one of its halves."""
 
+import signal
+import sys
+from typing import Any
+
 import click
 
 from broadcaster import config, log
-from broadcaster.cli import serving
 
 
 def _run(web: bool, worker: bool) -> None:
+    signal.signal(signal.SIGTERM, _leave)
+    # Half a second: until all is imported and opened, a stop ends it at once.
+    from broadcaster.cli import serving
+
     settings = config.load()
     log.set_up(settings.log_level)
     serving.run(settings, web=web, worker=worker)
+
+
+def _leave(*_: Any) -> None:
+    """End before anything has begun."""
+    sys.exit(0)
 
 
 @click.command()

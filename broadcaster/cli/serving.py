@@ -121,10 +121,14 @@ def _watch(writer: Writer, half: _WorkerHalf | None, server: Server | None) -> W
 
 
 def _stop_on_signals(server: Server | None) -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set; the second ends the process without waiting for what is under
+    way, as a crash would: what is in flight is unknown at the next start."""
     stopping = threading.Event()
 
     def stop(*_: Any) -> None:
+        if stopping.is_set():
+            logger.warning("stopped at once; messages in flight are unknown from the next start on")
+            os._exit(1)
         stopping.set()
         if server:
             server.pull_trigger()

@@ -1,11 +1,16 @@
 """For those who run it: logs to follow a message by, systemd, unit files."""
 
 import configparser
+import fcntl
 import json
+import os
 import re
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from broadcaster.store import database
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import request_of
+from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -125,3 +131,44 @@ def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
     )
     assert [line for line in done.stderr.splitlines() if unit.name in line] == []
+
+
+def test_a_second_sigterm_hurries_the_first_and_nobody_is_sent_twice(field: Field) -> None:
+    field.sandbox("--latency", "28000")
+    here = field.installation(50)
+    process = field.start(here)
+    here.ask("POST", "/v1/broadcasts", json=request_of(5))
+    wait_until(lambda: field.report()["requests"] == 5)
+    process.popen.send_signal(signal.SIGTERM)
+    wait_until(lambda: '"stopping"' in (here.folder / "server.log").read_text())
+    assert process.popen.poll() is None
+    process.popen.send_signal(signal.SIGTERM)
+    assert process.popen.wait(20) == 1
+    with sqlite3.connect(here.folder / "data" / "broadcaster.db") as opened:
+        assert opened.execute("SELECT DISTINCT state FROM message").fetchall() == [("sending",)]
+    opened.close()
+    field.start(here)
+    [row] = here.ask("GET", "/v1/broadcasts")["data"]
+    wait_until(lambda: here.ask("GET", f"/v1/broadcasts/{row['id']}")["unknown"] == 5)
+    assert field.report()["requests"] == 5
+
+
+def test_sigterm_while_it_starts_ends_it_cleanly(shell: Shell) -> None:
+    lock = shell.folder / "data" / "broadcaster.db.lock"
+    command = [sys.executable, "-m", "broadcaster", "run"]
+    with lock.open("w") as held:
+        # It waits for whoever brings the schema up to date.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        environ = os.environ | shell.environ
+        streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, env=environ, text=True, **streams)
+        wait_until(lambda: _is_heeded(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+        told, _ = process.communicate(timeout=30)
+    assert (process.returncode, told) == (0, "")
+
+
+def _is_heeded(pid: int, signum: int) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.M)
+    return found is not None and bool(int(found[1], 16) >> (signum - 1) & 1)
