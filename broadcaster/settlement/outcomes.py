@@ -7,7 +7,7 @@ transaction makes all of it one change.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from broadcaster import log
@@ -171,6 +171,7 @@ def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int)
         _log_receipts(moved)
     _learn_recipients(moved, now)
     senders = broadcasts.channels_of({row.broadcast_id for row in moved})
+    _note_handed_over(moved, senders, now)
     channel_of = {row.id: senders[row.broadcast_id] for row in moved}
     tallies.add(
         Counted("receipts", channel_of[one.message_id], one.receipt.status)
@@ -179,6 +180,20 @@ def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int)
     )
     settled = [one for row in moved for one in _received(row, senders[row.broadcast_id], heed_failures, now)]
     return _SettledReceipts(sum(row.is_changed for row in moved), settled)
+
+
+def _note_handed_over(moved: Iterable[Moved], senders: Mapping[int, int], now: int) -> None:
+    """Whom Meta took a message over for costs allowance, though no answer said so, nor ever will."""
+    told = [row for row in moved if row.has_left or row.delivery == "failed"]
+    portfolios = {one: channels.get(one).portfolio for one in {senders[row.broadcast_id] for row in told}}
+    allowance.reached(
+        [(portfolios[senders[row.broadcast_id]], row.recipient, _told_at(row, now)) for row in told]
+    )
+
+
+def _told_at(row: Moved, now: int) -> int:
+    """When a message that was handed over reached its person, or failed to; no later than now."""
+    return min([now, *(failure.at for failure in row.failures)])
 
 
 def _learn_recipients(moved: Iterable[Moved], now: int) -> None:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from broadcaster.domain.decide import Failed, Sent
+from broadcaster.domain.receipts import Receipt
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import (
@@ -11,6 +14,7 @@ from broadcaster.store import (
     channels,
     claims,
     database,
+    installation,
     leases,
     messages,
     people,
@@ -95,6 +99,19 @@ def test_what_was_refused_keeps_its_place_for_another_to_the_same_person(channel
     messages.apply([Failed(*mark(second, "131026", "no"))])
     allowance.give_back([first.id, second.id])
     assert Reached.select().count() == 0
+
+
+@pytest.mark.parametrize(("word", "code"), [("sent", None), ("failed", "131026")])
+def test_what_a_receipt_says_was_taken_over_keeps_its_place(
+    channel_row: Any, word: str, code: str | None
+) -> None:
+    accepted(channel_row, 1)
+    [claimed] = take(channel_row, room=1).messages
+    tag = f"{installation.key()}.{claimed.id}.{claimed.attempt}"
+    with database.transaction():
+        outcomes.receive([Receipt("wamid.1", word, NOW + 5, tag, code)], NOW + 5)
+    allowance.give_back([claimed.id])
+    assert [row.at for row in Reached.select()] == [NOW + 5]
 
 
 def test_what_a_dead_worker_left_keeps_its_place(channel_row: Any) -> None:
