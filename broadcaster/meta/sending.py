@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from broadcaster import log
-from broadcaster.domain import phone, verdicts
+from broadcaster.clock import epoch_ms
+from broadcaster.domain import phone, retry_after, verdicts
 from broadcaster.domain.decide import Claimed
 from broadcaster.domain.verdicts import Verdict
 
@@ -25,10 +26,12 @@ logger = log.get(__name__)
 
 
 class Sending(NamedTuple):
-    """What became of a request: the verdict over its answer, and whether a byte of it left."""
+    """What became of a request: the verdict over its answer, whether a byte of it left, and how many seconds
+    the answer asks to wait before the next, if it does."""
 
     verdict: Verdict
     has_left: bool
+    wait: float | None = None
 
 
 class TrackedBody(aiohttp.BytesPayload):
@@ -74,15 +77,22 @@ class SendConnection:
     ) -> Sending:
         """Post a message once; `on_leaving` is called before its first byte leaves. Raises nothing."""
         tracked = TrackedBody(body, on_leaving)
+        wait = None
         try:
             async with self._session.post(
                 url, data=tracked, headers=headers, allow_redirects=False
             ) as answer:
-                return Sending(verdicts.judge(answer.status, await _body(answer)), tracked.has_left)
+                wait = _wait(answer.headers)
+                return Sending(verdicts.judge(answer.status, await _body(answer)), tracked.has_left, wait)
         except Exception as error:
             if not isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
                 logger.exception("a send failed in an unforeseen way")
-            return Sending(verdicts.LOST if tracked.has_left else verdicts.UNREACHED, tracked.has_left)
+            return Sending(verdicts.LOST if tracked.has_left else verdicts.UNREACHED, tracked.has_left, wait)
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    asked = headers.get("Retry-After")
+    return retry_after.seconds(asked, headers.get("Date"), epoch_ms() / 1000) if asked else None
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:

@@ -141,7 +141,7 @@ def _waiting_to_leave(row: Broadcast, channel: Channel, left: Quota, now: int) -
     seen = leases.last_beat()
     if seen is None or now - seen > HEARTBEAT_MS:
         return Waiting("channel", detail="no worker is running")
-    trouble = leases.trouble(row.channel_id, now)
+    trouble = leases.trouble(row.channel_id)
     if trouble:
         return Waiting("channel", detail=trouble)
     next_at = message_queries.next_waiting(row.id)

@@ -8,10 +8,12 @@ from broadcaster.store.models import Lease, Worker
 
 
 class PreviousHolder(NamedTuple):
-    """Who held a lease before, and when the channel last claimed (0 for never)."""
+    """Who held a lease before, when the channel last claimed (0 for never), and what kept it from sending at
+    last."""
 
     owner: str
     claimed_at: int
+    trouble: str | None = None
 
 
 def take(
@@ -24,9 +26,10 @@ def take(
         return PreviousHolder(owner, 0)
     if held.owner != owner and held.expires_at > now and held.owner not in dead:
         return None
-    taken = Lease.update(owner=owner, expires_at=until, pace=pace, trouble=None)
+    # What troubled the one before us is told until we know better.
+    taken = Lease.update(owner=owner, expires_at=until, pace=pace)
     taken.where(Lease.channel_id == channel_id).execute()
-    return PreviousHolder(held.owner, held.claimed_at)
+    return PreviousHolder(held.owner, held.claimed_at, held.trouble)
 
 
 def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
@@ -43,9 +46,20 @@ def keep(channel_id: int, owner: str, pace: float, trouble: str | None, until: i
     return database.change(query.where(mine)) == 1
 
 
-def trouble(channel_id: int, now: int) -> str | None:
-    """What keeps the channel's sender from sending at the moment."""
-    held = Lease.get_or_none((Lease.channel_id == channel_id) & (Lease.expires_at > now))
+def fail(channel_id: int, owner: str, trouble: str) -> None:
+    """Let go of the lease and say what kept us from sending, until somebody can."""
+    Lease.insert(
+        channel_id=channel_id, owner=owner, expires_at=0, claimed_at=0, pace=1, trouble=trouble
+    ).on_conflict(
+        conflict_target=[Lease.channel_id],
+        update={Lease.expires_at: 0, Lease.trouble: trouble},
+        where=(Lease.owner == owner),
+    ).execute()
+
+
+def trouble(channel_id: int) -> str | None:
+    """What keeps the channel's sender from sending, or kept it when it last tried."""
+    held = Lease.get_or_none(Lease.channel_id == channel_id)
     return held.trouble if held else None
 
 

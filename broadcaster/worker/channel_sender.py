@@ -19,6 +19,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.domain import verdicts
 from broadcaster.domain.decide import Claimed
+from broadcaster.domain.edge import Edge
 from broadcaster.domain.pacing import Window
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.domain.verdicts import Reaction, Verdict
@@ -32,8 +33,6 @@ from broadcaster.worker.channel_jobs import LEASE_MS, Facts, Order, Taken, Takin
 from broadcaster.worker.recorder import Recorder, Write
 from broadcaster.worker.windows import Windows
 
-MOST_IN_FLIGHT = 1000
-"""Open requests of a channel: a second of the highest pace at a second of latency."""
 NEAR_WALL = 5000
 """New people left in the allowance from which on it is counted at every claim: more than all of a
 portfolio's channels can reach in a second."""
@@ -41,7 +40,6 @@ WALL_SECONDS = 2
 """Between two looks whether the allowance has opened again, or the tier been raised."""
 IDLE_SECONDS = 0.25
 """After a claim that found nothing due: something may come back from its flight."""
-_LONGEST_HOLD = 30
 
 logger = log.get(__name__)
 
@@ -83,6 +81,12 @@ class ChannelSender:
         self._claimed = 0
         """All that is claimed and not yet settled: in hand, in flight, or waiting to be recorded."""
         self._sends: set[asyncio.Task[None]] = set()
+        self._edge: Edge = shared.windows.edge_for(channel_id, taken.previous)
+        self._window.hold(self._edge.held_until)
+        self._is_troubled = asyncio.Event()
+        """Something new keeps messages from leaving, for callers to see."""
+        self._told: str | None = None
+        """What they were told last."""
         self._room = 0
         """How many new people the allowance had left after the last claim."""
         self._counted_at = 0.0
@@ -93,9 +97,6 @@ class ChannelSender:
         self._idle_until = 0.0
         """Not before this the next claim, monotonic seconds."""
         self._turn = 0
-        self._unreached = 0
-        """How often in a row Graph could not be reached."""
-        self._held_until = 0.0
 
     def _heed(self, facts: Facts) -> None:
         """Follow the channel's row: its token, its pace, the size of its portfolio's tier."""
@@ -149,16 +150,17 @@ class ChannelSender:
         """Hold the lease and follow the channel's row; ends when another worker took over."""
         held = True
         while held:
-            await asyncio.sleep(1)
+            await sleep_until(self._is_troubled, 1)
+            self._is_troubled.clear()
             held = await self._look_again()
 
     async def _look_again(self) -> bool:
         """Renew the lease and follow changes of pace, tier and token; False if another worker took over."""
         monotonic = time.monotonic()
         self._window.recover(monotonic, monotonic - self._read_at)
-        trouble = "Graph cannot be reached, trying again" if self._unreached else None
+        self._told = self._trouble()
         facts: Facts | None = await self._shared.write(
-            channel_jobs.look_again, self._channel_id, self._shared.owner, self._window.current, trouble
+            channel_jobs.look_again, self._channel_id, self._shared.owner, self._window.current, self._told
         )
         if facts is None:
             return False
@@ -166,28 +168,44 @@ class ChannelSender:
         self._read_at = monotonic
         return True
 
+    def _trouble(self) -> str | None:
+        """What keeps messages from leaving, in a sentence; None if nothing does."""
+        return self._edge.trouble(time.monotonic(), len(self._sends))
+
     def _wants_more(self, now: float) -> bool:
         """Whether to claim: a little ahead, so that a message is at hand when its place opens.
 
         Never more than a tenth of a second's pace, which may still leave after a stop; a slow
         channel claims when the place is open, for what is in hand at a crash becomes unknown.
         """
-        if self._claimed >= MOST_IN_FLIGHT or now < self._idle_until:
+        if self._claimed >= self._edge.most_claimed or now < self._idle_until:
             return False
         step = self._window.step
         return not self._hand and self._window.room(now) > 0 if step == 1 else len(self._hand) <= step // 2
 
     def _let_out(self) -> None:
-        for _ in range(min(len(self._hand), self._window.room(time.monotonic()))):
+        now = time.monotonic()
+        for _ in range(min(len(self._hand), self._window.room(now), self._edge.most_open - len(self._sends))):
             self._window.take()
+            self._edge.leaving(now, len(self._sends))
             task = asyncio.create_task(self._send(self._hand.popleft()))
             self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # A place among the open requests is free.
+        self._sends.discard(task)
+        self.news.set()
 
     async def _await_change(self, claiming: "asyncio.Task[bool] | None") -> None:
         """Sleep until something can be let out or claimed."""
         now = time.monotonic()
-        if self._hand or (not claiming and now >= self._idle_until and self._claimed < MOST_IN_FLIGHT):
+        if self._hand and len(self._sends) >= self._edge.most_open:
+            self.news.clear()
+            await sleep_until(self.news, IDLE_SECONDS)
+        elif self._hand or (
+            not claiming and now >= self._idle_until and self._claimed < self._edge.most_claimed
+        ):
             await asyncio.sleep(min(0.5, self._window.wait(now)))
         elif claiming:
             await asyncio.wait((claiming,), timeout=1)
@@ -225,7 +243,7 @@ class ChannelSender:
             self._channel_id,
             self._shared.owner,
             self._portfolio,
-            min(self._window.step, MOST_IN_FLIGHT - self._claimed),
+            min(self._window.step, self._edge.most_claimed - self._claimed),
             self._turn,
             self._window.current,
             self._tier_size,
@@ -262,7 +280,7 @@ class ChannelSender:
             done = await self._shared.connection.send(self._url, self._headers, body, self._note_leaving)
             if not done.has_left:
                 self._window.give_back()
-            self._react(done.verdict)
+            self._react(done)
         finally:
             self._record(claimed, done.verdict)
 
@@ -277,21 +295,33 @@ class ChannelSender:
         self._claimed -= 1
         self.news.set()
 
-    def _react(self, verdict: Verdict) -> None:
-        """What a verdict means for the messages behind this one."""
+    def _react(self, done: Sending) -> None:
+        """What an answer means for the messages behind this one."""
         now = time.monotonic()
+        verdict, held_until = done.verdict, self._edge.held_until
+        if verdict.reaction is Reaction.UNREACHED:
+            self._edge.unreached(now)
+        elif verdict.reaction is Reaction.LOST:
+            if self._edge.doubtful(now):
+                self._window.slow(now)
+        else:
+            self._edge.clear(now, len(self._sends))
+            self._heed_throttling(verdict, now)
+        if done.wait is not None and verdict.reaction is not Reaction.SENT:
+            self._edge.asked(now, done.wait)
+        if self._edge.held_until > max(now, held_until):
+            seconds, trouble = round(self._edge.held_until - now), self._edge.trouble(now, 0)
+            logger.warning("held", channel=self._channel_id, seconds=seconds, detail=trouble)
+            self._window.hold(self._edge.held_until)
+        if self._edge.trouble(now, 0) not in (None, self._told):
+            self._is_troubled.set()
+
+    def _heed_throttling(self, verdict: Verdict, now: float) -> None:
         if verdict.reaction is Reaction.SLOW:
             self._window.slow(now)
             pace = self._window.current
             logger.warning("throttled", channel=self._channel_id, code=verdict.code, pace=pace)
-        elif verdict.reaction is Reaction.UNREACHED:
-            # Nothing left and nothing would: hold the channel instead of burning tries.
-            if now >= self._held_until:
-                self._held_until = now + min(_LONGEST_HOLD, 2.0 ** min(self._unreached, 5))
-                self._window.hold(self._held_until)
-                self._unreached += 1
         else:
-            self._unreached = 0
             self._window.passed(now)
 
 

@@ -1,16 +1,20 @@
-"""The pace windows of the channels a worker sends for, kept from one turn of sending to the next."""
+"""What is known of the channels a worker sends for, kept from one turn of sending to the next."""
 
+from broadcaster.domain import edge
+from broadcaster.domain.edge import Edge
 from broadcaster.domain.pacing import Window
 from broadcaster.store.leases import PreviousHolder
 
 
 class Windows:
-    """One window a channel, so that neither a second's sends nor Meta's throttling are forgotten."""
+    """One window and one edge a channel: a second's sends, Meta's throttling and bad answers are not
+    forgotten."""
 
     def __init__(self, owner: str):
         """`owner` is the name of this worker on leases."""
         self._owner = owner
         self._known: dict[int, Window] = {}
+        self._edges: dict[int, Edge] = {}
 
     def window_for(
         self,
@@ -35,3 +39,9 @@ class Windows:
         if abandoned or now - previous.claimed_at < 2000 * window.length:
             window.hold(monotonic + window.length)
         return window
+
+    def edge_for(self, channel_id: int, previous: PreviousHolder) -> Edge:
+        """What we last knew of the channel's way to Meta; or what the previous holder told of it."""
+        if channel_id not in self._edges or previous.owner != self._owner:
+            self._edges[channel_id] = Edge(previous.trouble in edge.DOUBTS)
+        return self._edges[channel_id]
