@@ -163,7 +163,9 @@ def _rested(rows: list[Due], not_before: Mapping[int, int], met: set[int]) -> li
     kept = []
     for row in rows:
         message = row.message
-        at = message.claimed_at + PAIR_MS if message.person in met else not_before.get(message.person, 0)
+        soonest = message.claimed_at + PAIR_MS
+        # Nobody waits longer than that, whatever the clock showed when they were written to.
+        at = soonest if message.person in met else min(soonest, not_before.get(message.person, 0))
         if at > message.claimed_at:
             messages.postpone(message.id, at)
         else:

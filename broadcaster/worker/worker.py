@@ -19,11 +19,11 @@ from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.meta.sending import ANSWER_SECONDS, SendConnection
 from broadcaster.settlement import lifecycle, outcomes
-from broadcaster.store import allowance, broadcasts, installation, leases
+from broadcaster.store import allowance, broadcasts, clock_turns, installation, leases
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.worker import channel_jobs
-from broadcaster.worker.channel_jobs import Taken
+from broadcaster.worker.channel_jobs import LEASE_MS, Taken
 from broadcaster.worker.channel_sender import ChannelSender, Shared, sleep_until
 from broadcaster.worker.presence import Presence
 from broadcaster.worker.recorder import Recorder
@@ -224,14 +224,23 @@ def sweep(unknown_window: int) -> tuple[list[int], int | None]:
     Returns the channels with due messages, and when the next broadcast is due (epoch milliseconds).
     """
     now = epoch_ms()
+    heed_clock(now)
     outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
     lifecycle.expire(now)
     return broadcasts.channels_to_wake(now), broadcasts.next_due(now)
 
 
+def heed_clock(now: int) -> None:
+    """Let what was due stay due if the clock was set back. Before anything is written at the new time."""
+    back = clock_turns.heed(now, LEASE_MS)
+    if back:
+        logger.warning("the clock was set back", seconds=back // 1000)
+
+
 def beat(worker_id: str, host: str, pid: int) -> list[str]:
     """Show that this worker lives; returns all owners named on leases. A writer's job."""
     now = epoch_ms()
+    heed_clock(now)
     leases.beat(worker_id, host, pid, now)
     leases.forget_workers(now - 20 * HEARTBEAT_SECONDS * 1000)
     return leases.holders()

@@ -243,9 +243,11 @@ def test_portfolios_of_two_channels_share(channel_row: Any) -> None:
 def test_whoever_takes_over_knows_when_the_channel_claimed_last(channel_row: Any) -> None:
     accepted(channel_row, 2)
 
-    def taken_over(now: int) -> Any:
+    def taken_over(now: int, owner: str = OWNER) -> tuple[str, int]:
         with database.transaction():
-            return leases.take(channel_row.id, OWNER, 80, [], now, now + 10_000)
+            held = leases.take(channel_row.id, owner, 80, [], now, now + 10_000)
+        assert held is not None
+        return held.owner, held.claimed_at
 
     assert taken_over(NOW) == (OWNER, 0)
     take(channel_row, limit=1, now=NOW + 5)
@@ -256,4 +258,4 @@ def test_whoever_takes_over_knows_when_the_channel_claimed_last(channel_row: Any
     take(channel_row, now=NOW + 400)
     with database.transaction():
         leases.release(channel_row.id, OWNER)
-        assert leases.take(channel_row.id, "another", 80, [], NOW + 500, NOW + 9_000) == (OWNER, NOW + 400)
+    assert taken_over(NOW + 500, "another") == (OWNER, NOW + 400)
