@@ -138,6 +138,8 @@ def _waiting(row: Broadcast, channel: Channel, counts: Counts, left: Quota, now:
 def _waiting_to_leave(row: Broadcast, channel: Channel, left: Quota, now: int) -> Waiting:
     if channel.paused_at is not None:
         return Waiting(channel.pause_reason or "channel", detail=channel.pause_detail)
+    if not database.has_room():
+        return Waiting("channel", detail="the disk is full: make room, and sending continues by itself")
     seen = leases.last_beat()
     if seen is None or now - seen > HEARTBEAT_MS:
         return Waiting("channel", detail="no worker is running")

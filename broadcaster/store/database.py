@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ _PRAGMAS = {
     "journal_size_limit": 67_108_864,
 }
 BUSY_SECONDS = 10
+_LEAST_ROOM = 4 * 1024 * 1024
+"""Bytes."""
 _NAMED = re.compile(r":([a-z_]+)")
 _ROW_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 MOST_VALUES = 30_000
@@ -170,6 +173,11 @@ def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> i
         count += gone
         if gone < portion:
             return count
+
+
+def has_room() -> bool:
+    """Whether the disk of the database has room for what a second of sending writes."""
+    return shutil.disk_usage(path().parent).free >= _LEAST_ROOM
 
 
 def path() -> Path:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from peewee import OperationalError
 
 from broadcaster.clock import epoch_ms
 from broadcaster.services import access
-from broadcaster.store import allowance, leases, people, tokens
+from broadcaster.store import allowance, database, leases, people, tokens
 from broadcaster.store.models import Broadcast, Channel, Message, Token
 from broadcaster.web.admission import SMALL, Allowed, head
 from broadcaster.web.bodies import LARGEST_BODY
@@ -359,6 +360,15 @@ def test_waiting_without_a_worker_is_said(client: Client) -> None:
     assert client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]["reason"] == "pace"
     Message.update(next_at=epoch_ms() + 60_000).execute()
     assert client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]["reason"] == "retry"
+
+
+def test_a_full_disk_is_why_it_waits(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    public_id = client.post("/v1/broadcasts", request_of()).json["id"]
+    leases.beat("w", "host", 1, epoch_ms())
+    full = SimpleNamespace(free=1000)
+    monkeypatch.setattr(database.shutil, "disk_usage", lambda _folder: full)
+    waiting = client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]
+    assert (waiting["reason"], "disk is full" in waiting["detail"]) == ("channel", True)
 
 
 def test_health_needs_no_token_and_readiness_needs_a_worker(client: Client) -> None:
