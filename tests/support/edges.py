@@ -50,18 +50,26 @@ class Edge:
         """Requests that arrived whole."""
         self.url = ""
         self._loop = asyncio.new_event_loop()
+        self._over = threading.Event()
         self._open: set[asyncio.Transport] = set()
 
     def run(self, listening: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._loop.create_server(lambda: _Connection(self), sock=listening))
-        self._loop.run_forever()
-        for transport in list(self._open):
-            transport.abort()
+        self._loop.run_until_complete(self._run(listening))
         self._loop.close()
 
+    async def _run(self, listening: socket.socket) -> None:
+        server = await self._loop.create_server(lambda: _Connection(self), sock=listening)
+        await self._loop.run_in_executor(None, self._over.wait)
+        server.close()
+        # Connections just accepted are made some turns later, and what was aborted is closed a turn later.
+        for _ in range(10):
+            await asyncio.sleep(0)
+            for transport in list(self._open):
+                transport.abort()
+
     def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._over.set()
 
     def serve(self, transport: asyncio.Transport) -> None:
         self.taken += 1
