@@ -85,7 +85,8 @@ def decide(message: Claimed, verdict: Verdict, at: int, now: int, jitter: Callab
     costs_a_try = reaction in (verdicts.Reaction.RETRY, verdicts.Reaction.PAIR)
     if reaction is verdicts.Reaction.FAIL or (costs_a_try and message.tries + 1 >= retries.MOST_TRIES):
         return Failed(*mark, verdict.code, verdict.text)
-    next_at = at + _delay(message, reaction, jitter)
+    # The clock may have been set back since the answer came.
+    next_at = min(at, now) + _delay(message, reaction, jitter)
     return PutBack(*mark, verdict.code, verdict.text, next_at, int(costs_a_try))
 
 

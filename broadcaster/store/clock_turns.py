@@ -7,7 +7,7 @@ stays due, and what was to be tried again soon is tried again as soon.
 from peewee import fn
 
 from broadcaster.store import database
-from broadcaster.store.models import Broadcast, Lease, Message, Worker
+from broadcaster.store.models import Broadcast, EventDelivery, Lease, Message, Worker
 
 _LEAST_MS = 1000
 """A correction by less is nobody's trouble."""
@@ -33,20 +33,27 @@ def _at_once() -> object:
 
 def _latest_seen(now: int) -> int:
     """The latest time that was written down as the time it was."""
+    waiting = Broadcast.select(fn.MAX(Broadcast.due_at)).where(_at_once() & (Broadcast.due_at > now))
+    return max(_seen_by_workers(), database.number(waiting) or 0)
+
+
+def _seen_by_workers() -> int:
+    """The latest time that a worker wrote down: whatever lay before it, it found to be due."""
     beaten = database.number(Worker.select(fn.MAX(Worker.seen_at)))
     claimed = database.number(Lease.select(fn.MAX(Lease.claimed_at)))
-    waiting = Broadcast.select(fn.MAX(Broadcast.due_at)).where(_at_once() & (Broadcast.due_at > now))
-    return max(beaten or 0, claimed or 0, database.number(waiting) or 0)
+    return max(beaten or 0, claimed or 0)
 
 
 def _turn_back(seen: int, now: int, lease_ms: int) -> None:
     unfinished = Broadcast.finished_at.is_null()
-    was_due = (Broadcast.due_at > now) & ((Broadcast.due_at <= seen) | _at_once())
+    # That a broadcast was accepted while the clock was wrong says of no schedule that its time had come.
+    was_due = (Broadcast.due_at > now) & ((Broadcast.due_at <= _seen_by_workers()) | _at_once())
     Broadcast.update(due_at=now).where(unfinished & was_due).execute()
     going = Broadcast.select(Broadcast.id).where(unfinished & (Broadcast.due_at <= now))
     waits = (Message.state == "pending") & (Message.next_at > now) & Message.broadcast_id.in_(going)
-    sooner = fn.MAX(now, Message.next_at - (seen - now))
-    Message.update(next_at=sooner).where(waits).execute()
+    Message.update(next_at=Message.next_at - (seen - now)).where(waits).execute()
+    untold = (EventDelivery.state == "pending") & (EventDelivery.next_at > now)
+    EventDelivery.update(next_at=EventDelivery.next_at - (seen - now)).where(untold).execute()
     Lease.update(expires_at=now + lease_ms).where(Lease.expires_at > now + lease_ms).execute()
     Lease.update(claimed_at=now).where(Lease.claimed_at > now).execute()
     Worker.update(seen_at=now).where(Worker.seen_at > now).execute()

@@ -254,7 +254,7 @@ class ChannelSender:
     def _note_people(self, batch: list[Claimed]) -> None:
         """Remember when the people of these messages may be written to again."""
         now = epoch_ms()
-        if now >= self._tidy_at:
+        if not now < self._tidy_at <= now + 1000:
             self._not_before = {who: at for who, at in self._not_before.items() if at > now}
             self._tidy_at = now + 1000
         self._not_before.update((row.person, row.claimed_at + PAIR_MS) for row in batch)

@@ -44,6 +44,12 @@ def test_the_last_try_fails(reaction: Reaction) -> None:
     assert isinstance(last, Failed)
 
 
+def test_a_clock_set_back_since_the_answer_lengthens_no_wait() -> None:
+    move = decide(claimed(), Verdict(Reaction.RETRY, "131016", "busy"), AT, AT - 3_600_000, middle)
+    assert isinstance(move, PutBack)
+    assert move.next_at == AT - 3_600_000 + retries.DELAYS_MS[0]
+
+
 def test_one_person_written_to_too_often_waits_alone() -> None:
     assert after(Verdict(Reaction.PAIR, "131056"), 1).next_at == AT + 4000
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broadcaster.store import clock_turns, database, leases
-from broadcaster.store.models import Broadcast, Lease, Message
+from broadcaster.store.models import Broadcast, Event, EventDelivery, Lease, Message, Webhook
 from broadcaster.worker import worker
 from tests.support.broadcasts import OWNER, accepted, claim
 from tests.support.samples import NOW
@@ -34,6 +34,26 @@ def test_what_had_become_due_stays_due_and_what_had_not_waits_for_its_time(chann
     assert Broadcast.get_by_id(due.id).due_at == NOW - HOUR
     assert Broadcast.get_by_id(later.id).due_at == NOW + 5
     assert [row.broadcast_id for row in claim(channel_row, now=NOW - HOUR)] == [due.id]
+
+
+def test_what_was_accepted_at_a_wrong_time_brings_no_schedule_forward(channel_row: Any) -> None:
+    accepted(channel_row, 1, number=1)
+    later = accepted(channel_row, 1, number=2, due_at=NOW - 1, scheduled=True)
+    Broadcast.update(created_at=NOW - 2 * HOUR).where(Broadcast.id == later.id).execute()
+    assert clock_turns.heed(NOW - HOUR, LEASE_MS) == HOUR
+    assert Broadcast.get_by_id(later.id).due_at == NOW - 1
+
+
+def test_an_event_is_told_as_soon_as_it_would_have_been(channel_row: Any) -> None:
+    accepted(channel_row, 1)
+    hook = Webhook.create(url="https://a.example", types="", secret="", created_at=NOW)
+    event = Event.create(type="t", created_at=NOW, data="{}")
+    known: Any = {"webhook_id": hook.id, "event_id": event.id, "attempts": 0}
+    for state, next_at in (("pending", NOW), ("pending", NOW + 5000), ("delivered", NOW)):
+        EventDelivery.create(state=state, next_at=next_at, **known)
+    assert clock_turns.heed(NOW - HOUR, LEASE_MS) == HOUR
+    told = [row.next_at for row in EventDelivery.select().order_by(EventDelivery.id)]
+    assert told == [NOW - HOUR, NOW - HOUR + 5000, NOW]
 
 
 def test_what_is_tried_again_in_five_seconds_still_is(channel_row: Any) -> None:
