@@ -2,15 +2,17 @@
 drips through it, and no more of an answer than is asked for, as it came and never decompressed.
 
 requests alone bounds each wait for bytes, and not their sum: a status line, a head, or `100 Continue` after
-`100 Continue`, a byte at a time, would hold a thread for ever.
+`100 Continue`, a byte at a time, would hold a thread for ever. The same at full speed would hold a processor
+until the deadline, so that what comes is counted where it leaves the socket.
 """
 
+import io
 import os
 import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 
 import requests
@@ -19,6 +21,8 @@ from requests.adapters import HTTPAdapter
 
 _CONNECT_SECONDS = 5
 _PIECE = 16 * 1024
+_AROUND_BODY = 64 * 1024
+"""Bytes for all that is not body: interim answers, the head, the frames of chunks, trailers."""
 
 
 class Unreachable(Exception):
@@ -60,16 +64,16 @@ def _exchange(
     tls_name: str | None = None,
     **given: Any,
 ) -> Answer:
-    deadline = _Deadline(seconds)
-    session = requests.Session()
+    limits = _Limits(seconds, largest + _AROUND_BODY)
+    session = _Session()
     # Proxies and .netrc of the environment would send secrets where nobody expects it.
     session.trust_env = False
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(deadline, tls_name))
+        session.mount(scheme, _Adapter(limits, tls_name))
     plain = {"Accept-Encoding": "identity", "Connection": "close", **headers}
     try:
         with (
-            deadline,
+            limits,
             session,
             session.request(
                 method,
@@ -82,10 +86,10 @@ def _exchange(
             ) as answer,
         ):
             body, is_whole = _read(answer.raw, largest) if largest else (b"", False)
-            deadline.check()
+            limits.check()
             return Answer(answer.status_code, answer.headers, body, is_whole)
     except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-        raise Unreachable("it took too long" if deadline.has_passed else _told(error)) from None
+        raise Unreachable(limits.broken or _told(error)) from None
 
 
 def _read(raw: Any, largest: int) -> tuple[bytes, bool]:
@@ -109,17 +113,19 @@ def _told(error: Exception) -> str:
     return str(error)[:200]
 
 
-class _Deadline:
-    """Shuts the connections made under it down when its time is over."""
+class _Limits:
+    """What a call may cost: shuts its connections down when its time is over, and counts what they bring."""
 
-    def __init__(self, seconds: float):
-        self.has_passed = False
+    def __init__(self, seconds: float, most: int):
+        self.broken = ""
+        """Which limit ended the call."""
         self._seconds = seconds
+        self._left = most
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
         self._twins: list[socket.socket] = []
 
-    def __enter__(self) -> "_Deadline":
+    def __enter__(self) -> "_Limits":
         self._timer = threading.Timer(self._seconds, self._pass)
         self._timer.daemon = True
         self._timer.start()
@@ -139,45 +145,93 @@ class _Deadline:
         twin = socket.socket(fileno=os.dup(connected.fileno()))
         with self._lock:
             self._twins.append(twin)
-        if self.has_passed:
-            self._pass()
+        if self.broken:
+            self._shut()
+
+    def take(self, count: int) -> None:
+        """Count bytes that came; raises HTTPException at the first too many."""
+        self._left -= count
+        if self._left < 0:
+            self.broken = "the answer is too long"
+            raise HTTPException(self.broken)
 
     def check(self) -> None:
-        """Raise Unreachable once the time is over: what was read then may be half of it."""
-        if self.has_passed:
-            raise Unreachable("it took too long")
+        """Raise Unreachable once a limit is broken: what was read then may be half of it."""
+        if self.broken:
+            raise Unreachable(self.broken)
 
     def _pass(self) -> None:
-        self.has_passed = True
+        self.broken = "it took too long"
+        self._shut()
+
+    def _shut(self) -> None:
         with self._lock:
             for twin in self._twins:
                 with suppress(OSError):
                     twin.shutdown(socket.SHUT_RDWR)
 
 
-class _Adapter(HTTPAdapter):
-    """Connections under a deadline, with the certificate of a name where an address is called."""
+class _Session(requests.Session):
+    """A session to which a redirect is an answer like others."""
 
-    def __init__(self, deadline: _Deadline, tls_name: str | None):
-        self._deadline = deadline
+    def get_redirect_target(self, _response: requests.Response) -> None:
+        # Of a redirect requests reads and unpacks the whole body, even where none is followed.
+        return None
+
+
+class _Metered(io.RawIOBase):
+    """What a connection brings, counted."""
+
+    def __init__(self, raw: Any, limits: _Limits):
+        self._raw = raw
+        self._limits = limits
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._raw.readinto(buffer)
+        self._limits.take(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Adapter(HTTPAdapter):
+    """Connections within limits, with the certificate of a name where an address is called."""
+
+    def __init__(self, limits: _Limits, tls_name: str | None):
+        self._limits = limits
         self._named = {"server_hostname": tls_name, "assert_hostname": tls_name} if tls_name else {}
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         named = self._named
-        watch = self._deadline.watch
+        limits = self._limits
+
+        class Response(HTTPResponse):
+            def __init__(self, connected: socket.socket, *args: Any, **options: Any):
+                super().__init__(connected, *args, **options)
+                self.fp.close()
+                self.fp = io.BufferedReader(_Metered(connected.makefile("rb", buffering=0), limits))
 
         class Plain(urllib3.connection.HTTPConnection):
+            response_class = Response
+
             def _new_conn(self) -> socket.socket:
                 connected = super()._new_conn()
-                watch(connected)
+                limits.watch(connected)
                 return connected
 
         class Secure(urllib3.connection.HTTPSConnection):
+            response_class = Response
+
             def _new_conn(self) -> socket.socket:
                 connected = super()._new_conn()
-                watch(connected)
+                limits.watch(connected)
                 return connected
 
         class PlainPool(urllib3.HTTPConnectionPool):

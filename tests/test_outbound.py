@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from broadcaster import outbound
-from tests.support.peers import HEAD, answering, dripping, peer
+from tests.support.peers import HEAD, answering, dripping, flooding, peer
 
 DRIPS = {
     "nothing": (b"", b""),
@@ -44,6 +44,49 @@ def test_nothing_is_decompressed() -> None:
     with peer(answering(head + packed)) as url:
         assert outbound.get(url, {}, {}, 30, 1_000_000).body == packed
         assert outbound.post(url, b"{}", {}, 30) == 200
+
+
+FLOODS = {
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "100 Continue with heads": (b"", b"HTTP/1.1 100 Continue\r\na: " + b"x" * 1000 + b"\r\n\r\n"),
+    "status line": (b"HTTP/1.1 200 ", b"x"),
+    "one header": (HEAD + b"a: ", b"x"),
+    "headers": (HEAD, b"a: b\r\n"),
+}
+BODY_FLOODS = {
+    "small chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "an extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n"),
+}
+
+
+@pytest.mark.parametrize(("start", "piece"), FLOODS.values(), ids=FLOODS)
+def test_a_head_without_end_is_left_long_before_the_deadline(start: bytes, piece: bytes) -> None:
+    with peer(flooding(start, piece)) as url:
+        for call in (lambda: outbound.post(url, b"{}", {}, 600), lambda: outbound.get(url, {}, {}, 600, 1000)):
+            with pytest.raises(outbound.Unreachable) as told:
+                call()
+            assert "took" not in str(told.value)
+
+
+@pytest.mark.parametrize(("start", "piece"), BODY_FLOODS.values(), ids=BODY_FLOODS)
+def test_what_stands_around_a_body_counts_as_well(start: bytes, piece: bytes) -> None:
+    with peer(flooding(start, piece)) as url:
+        assert outbound.post(url, b"{}", {}, 600) == 200
+        with pytest.raises(outbound.Unreachable):
+            outbound.get(url, {}, {}, 600, 1_000_000)
+
+
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"
+
+
+def test_the_body_of_a_redirect_is_neither_read_nor_unpacked() -> None:
+    with peer(flooding(REDIRECT + b"\r\n", b"x")) as url:
+        assert outbound.post(url, b"{}", {}, 600) == 302
+    packed = gzip.compress(b"0" * 50_000_000)
+    head = REDIRECT + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    with peer(answering(head + packed)) as url:
+        assert outbound.get(url, {}, {}, 30, 1_000_000)[2:] == (packed, True)
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:

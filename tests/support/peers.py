@@ -40,5 +40,17 @@ def dripping(start: bytes, piece: bytes) -> Callable[[socket.socket, threading.E
     return serve
 
 
+def flooding(start: bytes, piece: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    """As much as is taken, until the other end closes."""
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(start)
+        much = piece * (65_536 // len(piece))
+        while not over.is_set():
+            connection.sendall(much)
+
+    return serve
+
+
 def answering(answer: bytes) -> Callable[[socket.socket, threading.Event], None]:
     return lambda connection, _over: connection.sendall(answer)
