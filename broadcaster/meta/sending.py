@@ -4,11 +4,14 @@ Nothing was sent if no byte of a request left; from its first byte on, a missing
 (`verdicts.LOST`).
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from broadcaster import log
 from broadcaster.clock import epoch_ms
@@ -21,6 +24,8 @@ ANSWER_SECONDS = 30
 
 _LARGEST_ANSWER = 64 * 1024
 """Bytes; an answer of Graph's has some hundred. Of a longer one, and of a packed one, nothing is believed."""
+_MOST_BYTES = 2 * _LARGEST_ANSWER
+"""Of all that comes for one request: interim answers, the head and the frames of chunks count as well."""
 
 logger = log.get(__name__)
 
@@ -49,12 +54,43 @@ class TrackedBody(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
+class _Metered(ResponseHandler):
+    """A connection that is cut when more comes for one request than an answer can have.
+
+    Interim answers and chunks' extensions never end by themselves, and at full speed took the loop's whole
+    processor until the deadline.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        super().__init__(loop)
+        self._left = _MOST_BYTES
+
+    def set_response_params(self, **options: Any) -> None:
+        """aiohttp's call at the start of each request."""
+        self._left = _MOST_BYTES
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        """The bytes that count go on to aiohttp, so that a head before a long body is read."""
+        kept, self._left = data[: self._left], self._left - len(data)
+        super().data_received(kept)
+        if self._left < 0 and isinstance(self.transport, asyncio.Transport):
+            self._left = 0
+            self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self._factory = cast("partial[ResponseHandler]", partial(_Metered, loop=self._loop))
+
+
 class SendConnection:
     """Connections to Graph that are kept between requests; used as `async with`."""
 
     def __init__(self, answer_seconds: float = ANSWER_SECONDS):
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=60),
+            connector=_Connector(limit=0, keepalive_timeout=15, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=answer_seconds, sock_connect=10),
             auto_decompress=False,
@@ -96,15 +132,18 @@ def _wait(headers: Mapping[str, str]) -> float | None:
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """The body of an answer, nothing where it is longer than Graph's are."""
+    """The body of an answer, nothing where it is longer than Graph's are or breaks off."""
     length = answer.content_length
-    if length is not None and length <= _LARGEST_ANSWER:
-        return await answer.read()
+    if length is not None and length > _LARGEST_ANSWER:
+        return b""
     body = b""
-    async for piece in answer.content.iter_any():
-        body += piece
-        if len(body) > _LARGEST_ANSWER:
-            return b""
+    try:
+        async for piece in answer.content.iter_any():
+            body += piece
+            if len(body) > _LARGEST_ANSWER:
+                return b""
+    except aiohttp.ClientPayloadError:
+        return b""
     return body
 
 
