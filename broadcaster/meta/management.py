@@ -1,19 +1,24 @@
 """Graph's management calls: what a number is, and its templates. Sending is the sender's."""
 
-import json
+import time
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from broadcaster import outbound
-from broadcaster.errors import GraphError
+from broadcaster.domain import strict_json
+from broadcaster.errors import Faults, GraphError, Malformed
 
 _SECONDS = 30
-_LARGEST_ANSWER = 1024 * 1024
+_LARGEST_ANSWER = 64 * 1024
+_LARGEST_PAGE = 1024 * 1024
 """Bytes: a page of templates, of which the largest, a carousel of ten cards, has some 20 KB."""
 _TEMPLATES_A_PAGE = "25"
-_MOST_PAGES = 1000
-"""Ours: a list whose pages never end is no list."""
+_MOST_PAGES = 400
+"""A business account has at most 6,000 templates (Meta): 240 pages."""
+_ALL_PAGES_SECONDS = 300
+_LONGEST_TEXT = 500
+"""Characters of what Graph tells that are kept or shown."""
 _BAD_CURSOR = 131059
 _BAD_FIELD = 100
 
@@ -47,13 +52,13 @@ class Graph:
                     raise
         throughput = known.get("throughput")
         return {
-            "display_phone_number": known.get("display_phone_number"),
-            "verified_name": known.get("verified_name"),
-            "status": known.get("status"),
-            "code_verification_status": known.get("code_verification_status"),
-            "quality_rating": known.get("quality_rating"),
+            "display_phone_number": _text(known.get("display_phone_number")),
+            "verified_name": _text(known.get("verified_name")),
+            "status": _text(known.get("status")),
+            "code_verification_status": _text(known.get("code_verification_status")),
+            "quality_rating": _text(known.get("quality_rating")),
             "tier": _tier(known),
-            "throughput": throughput.get("level") if isinstance(throughput, dict) else None,
+            "throughput": _text(throughput.get("level")) if isinstance(throughput, dict) else None,
             "coexistence": known.get("is_on_biz_app") is True,
         }
 
@@ -71,52 +76,79 @@ class Graph:
 
     def subscribed_apps(self, waba_id: str) -> list[str]:
         """The names of the apps that get a business account's callbacks."""
-        found = self._get(f"{waba_id}/subscribed_apps").get("data")
-        apps = [row.get("whatsapp_business_api_data") for row in found or [] if isinstance(row, dict)]
-        return [str(app.get("name") or app.get("id")) for app in apps if isinstance(app, dict)]
+        found = _rows(self._get(f"{waba_id}/subscribed_apps"))
+        apps = [row["whatsapp_business_api_data"] for row in found if "whatsapp_business_api_data" in row]
+        names = [_text(app.get("name")) or _text(app.get("id")) for app in apps if isinstance(app, dict)]
+        return [name for name in names if name]
 
     def _all_pages(self, path: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         after: str | None = None
+        deadline = time.monotonic() + _ALL_PAGES_SECONDS
         for _ in range(_MOST_PAGES):
-            page = self._get(path, fields=_TEMPLATE_FIELDS, limit=_TEMPLATES_A_PAGE, after=after)
-            rows += [row for row in page.get("data", []) if row.get("name") and row.get("language")]
+            if time.monotonic() > deadline:
+                raise GraphError(f"Graph took more than {_ALL_PAGES_SECONDS} seconds for its list of templates")
+            page = self._get(
+                path, _LARGEST_PAGE, fields=_TEMPLATE_FIELDS, limit=_TEMPLATES_A_PAGE, after=after
+            )
+            rows += [row for row in _rows(page) if _text(row.get("name")) and _text(row.get("language"))]
             following = _cursor(page.get("paging"))
             if following is None or following == after:
                 return rows
             after = following
         raise GraphError(f"Graph has more than {_MOST_PAGES} pages of templates")
 
-    def _get(self, path: str, **parameters: str | None) -> dict[str, Any]:
+    def _get(self, path: str, largest: int = _LARGEST_ANSWER, **parameters: str | None) -> dict[str, Any]:
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
             status, headers, body, is_whole = outbound.get(
-                f"{self._base}/{path}", given, self._headers, _SECONDS, _LARGEST_ANSWER
+                f"{self._base}/{path}", given, self._headers, _SECONDS, largest
             )
         except outbound.Unreachable as error:
             raise GraphError(f"Graph cannot be reached at {self._base}: {error}") from None
         self.time = _time(headers.get("Date"))
         if not is_whole:
-            raise GraphError(f"Graph answered HTTP {status} with more than {_LARGEST_ANSWER} bytes")
-        try:
-            answer = json.loads(body)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
+            raise GraphError(f"Graph answered HTTP {status} with more than {largest} bytes")
+        answer = _object(body)
+        if answer is None:
             raise GraphError(f"Graph answered HTTP {status} with something that is no JSON object")
         refusal = answer.get("error")
         if isinstance(refusal, dict):
-            code, why = refusal.get("code"), refusal.get("message", "no reason given")
-            raise GraphError(f"Graph refused: {why} (code {code})", code)
+            code, why = refusal.get("code"), _text(refusal.get("message")) or "no reason given"
+            raise GraphError(f"Graph refused: {why} (code {str(code)[:20]})", code)
         if status >= 300:
             raise GraphError(f"Graph answered HTTP {status} without an error")
         return answer
 
 
+def _object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body, None where there is none that can be kept."""
+    try:
+        answer = strict_json.loads(body, Faults())
+    except Malformed:
+        return None
+    if not isinstance(answer, dict) or strict_json.depth(answer) > strict_json.MAX_DEPTH:
+        return None
+    return answer
+
+
+def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a list of Graph's holds; raises GraphError where it is none, for none is not an empty one."""
+    rows = page.get("data", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise GraphError("Graph answered with something that is no list")
+    return rows
+
+
+def _text(value: Any) -> str | None:
+    """A text of Graph's that can be kept and shown; None for what is no text."""
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else None
+
+
 def _time(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -124,28 +156,31 @@ def _tier(known: dict[str, Any]) -> str | None:
     for name in ("whatsapp_business_manager_messaging_limit", "messaging_limit_tier"):
         value = known.get(name)
         if isinstance(value, str):
-            return value
+            return _text(value)
         if isinstance(value, int):
-            return "TIER_UNLIMITED" if value < 0 else f"TIER_{value}"
+            return "TIER_UNLIMITED" if value < 0 else _text(f"TIER_{value}")
     return None
 
 
 def _template(row: dict[str, Any]) -> dict[str, Any]:
     quality = row.get("quality_score")
+    components = row.get("components")
     return {
-        "name": row["name"],
-        "language": row["language"],
-        "status": str(row.get("status", "UNKNOWN")),
-        "category": row.get("category"),
-        "parameter_format": row.get("parameter_format"),
-        "quality": quality.get("score") if isinstance(quality, dict) else quality,
-        "components": row.get("components") or [],
+        "name": _text(row["name"]),
+        "language": _text(row["language"]),
+        "status": _text(row.get("status")) or "UNKNOWN",
+        "category": _text(row.get("category")),
+        "parameter_format": _text(row.get("parameter_format")),
+        "quality": _text(quality.get("score") if isinstance(quality, dict) else quality),
+        "components": components if isinstance(components, list) else [],
     }
 
 
 def _cursor(paging: Any) -> str | None:
     """Where the next page begins; the address Graph gives is not followed, only its cursor is read."""
-    if not isinstance(paging, dict) or not paging.get("next"):
+    following = paging.get("next") if isinstance(paging, dict) else None
+    if not isinstance(following, str) or not following:
         return None
-    after = (paging.get("cursors") or {}).get("after")
-    return after or next(iter(parse_qs(urlsplit(paging["next"]).query).get("after", [])), None)
+    cursors = paging.get("cursors")
+    after = _text(cursors.get("after")) if isinstance(cursors, dict) else None
+    return after or next(iter(parse_qs(following.partition("?")[2]).get("after", [])), None)

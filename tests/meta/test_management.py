@@ -1,7 +1,7 @@
 """Graph's management calls, against the sandbox and against answers that are wrong."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import GraphError
+from broadcaster.meta import management
 from broadcaster.meta.management import Graph
 from broadcaster.sandbox import testbed
 from broadcaster.services import channel_setup
@@ -79,6 +80,10 @@ class Canned(BaseHTTPRequestHandler):
 
     answers: list[tuple[int, bytes]] = []
     asked: list[str] = []
+    date = ""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.date or super().date_time_string(timestamp)
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -124,6 +129,80 @@ def test_wrong_answers_are_errors_and_redirects_are_not_followed(
     handler.answers.append((status, body))
     with pytest.raises(GraphError, match=complaint):
         graph.number("1")
+
+
+LIES = [
+    b"[" * 50_000,
+    b'{"a":' * 3000 + b"1" + b"}" * 3000,
+    b'{"data": null}',
+    b'{"data": 7}',
+    b'{"data": "abc"}',
+    b'{"data": [1]}',
+    b'{"data": [{"name": ["a"], "language": {}}]}',
+    b'{"data": [{"name": "\\ud800", "language": "en", "components": [7], "category": {}, "status": []}]}',
+    b'{"data": [{"name": "a", "language": "en", "components": {"a": 1}, "quality_score": {"score": []}}]}',
+    b'{"data": [], "paging": {"next": 7}}',
+    b'{"data": [], "paging": {"next": "http://[::1/?after=1", "cursors": [1]}}',
+    b'{"data": [], "paging": {"next": "x", "cursors": {"after": {"a": 1}}}}',
+    b'{"data": [{"whatsapp_business_api_data": {"name": {}, "id": 1}}]}',
+    b'{"error": {"code": {}, "message": [1]}}',
+    b'{"error": {"code": 190, "message": "' + b"x" * 60_000 + b'"}}',
+    b'{"verified_name": ["a"], "status": {}, "quality_rating": 1, "throughput": {"level": []}}',
+    b'{"whatsapp_business_manager_messaging_limit": 1' + b"0" * 4000 + b"}",
+    b'{"verified_name": NaN}',
+    b"\xff\xfe{}",
+]
+
+
+@pytest.mark.parametrize("body", LIES, ids=range(len(LIES)))
+def test_an_answer_of_any_shape_is_kept_or_refused_in_a_sentence(
+    canned: Any, db: Any, settings: config.Settings, body: bytes
+) -> None:
+    handler, graph = canned
+    handler.answers.append((200, body))
+    settings.graph_url = graph._base.removesuffix("/v25.0")
+    vault = open_vault(settings.data_dir)
+    calls: list[Callable[[], object]] = [
+        lambda: graph.subscribed_apps("1"),
+        lambda: channel_setup.add("1", "77", "token", settings, vault, NOW),
+    ]
+    for call in calls:
+        try:
+            call()
+        except GraphError as error:
+            assert 0 < len(str(error)) < 700
+
+
+def test_a_clock_that_cannot_be_is_no_clock(canned: Any) -> None:
+    handler, graph = canned
+    handler.answers.append((200, b"{}"))
+    handler.date = "Thu, 26 Nov 2026 10:00:00 +99999999999999"
+    graph.number("1")
+    assert graph.time is None
+
+
+def test_a_list_of_templates_ends(canned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler, graph = canned
+    page = b'{"data": [], "paging": {"next": "http://x/?after=%d", "cursors": {}}}'
+    monkeypatch.setattr(management, "_MOST_PAGES", 3)
+    handler.answers += [(200, page % number) for number in range(9)]
+    with pytest.raises(GraphError, match="3 pages"):
+        graph.templates("7")
+    monkeypatch.setattr(management, "_ALL_PAGES_SECONDS", 0)
+    with pytest.raises(GraphError, match="took more than"):
+        graph.templates("7")
+
+
+def test_an_object_has_64_kilobytes_and_a_page_of_templates_a_megabyte(canned: Any) -> None:
+    handler, graph = canned
+    padded = b'{"data": [{"name": "a", "language": "en", "components": [{"text": "%s"}]}]}'
+    handler.answers.append((200, padded % (b"x" * 500_000)))
+    assert len(graph.templates("7")) == 1
+    with pytest.raises(GraphError, match="more than 65536 bytes"):
+        graph.number("1")
+    handler.answers[0] = (200, padded % (b"x" * 1_100_000))
+    with pytest.raises(GraphError, match="more than 1048576 bytes"):
+        graph.templates("7")
 
 
 def test_a_number_of_which_little_is_told_is_taken(canned: Any) -> None:
