@@ -63,7 +63,10 @@ BODY_FLOODS = {
 @pytest.mark.parametrize(("start", "piece"), FLOODS.values(), ids=FLOODS)
 def test_a_head_without_end_is_left_long_before_the_deadline(start: bytes, piece: bytes) -> None:
     with peer(flooding(start, piece)) as url:
-        for call in (lambda: outbound.post(url, b"{}", {}, 600), lambda: outbound.get(url, {}, {}, 600, 1000)):
+        for call in (
+            lambda: outbound.post(url, b"{}", {}, 600),
+            lambda: outbound.get(url, {}, {}, 600, 1000),
+        ):
             with pytest.raises(outbound.Unreachable) as told:
                 call()
             assert "took" not in str(told.value)

@@ -87,7 +87,9 @@ class Graph:
         deadline = time.monotonic() + _ALL_PAGES_SECONDS
         for _ in range(_MOST_PAGES):
             if time.monotonic() > deadline:
-                raise GraphError(f"Graph took more than {_ALL_PAGES_SECONDS} seconds for its list of templates")
+                raise GraphError(
+                    f"Graph took more than {_ALL_PAGES_SECONDS} seconds for its list of templates"
+                )
             page = self._get(
                 path, _LARGEST_PAGE, fields=_TEMPLATE_FIELDS, limit=_TEMPLATES_A_PAGE, after=after
             )

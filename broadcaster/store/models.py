@@ -261,6 +261,7 @@ class Webhook(Base):
     created_at = BigIntegerField()
     disabled_at = BigIntegerField(null=True)
     disabled_reason = TextField(null=True)
+    failing_since = BigIntegerField(null=True)
 
 
 class EventDelivery(Base):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from peewee import fn
+
 from broadcaster.store import database, tallies
 from broadcaster.store.models import Event, EventDelivery, Webhook
 from broadcaster.store.tallies import Counted
@@ -66,7 +68,31 @@ def disable(webhook_id: int, reason: str, now: int) -> None:
 
 def enable(webhook_id: int) -> None:
     with database.transaction():
-        Webhook.update(disabled_at=None, disabled_reason=None).where(Webhook.id == webhook_id).execute()
+        whole = Webhook.update(disabled_at=None, disabled_reason=None, failing_since=None)
+        whole.where(Webhook.id == webhook_id).execute()
+
+
+def note_taken(webhook_id: int) -> None:
+    """Something was delivered: the webhook fails no longer."""
+    with database.transaction():
+        Webhook.update(failing_since=None).where(Webhook.id == webhook_id).execute()
+
+
+def note_failing(webhook_id: int, now: int) -> None:
+    """Nothing is delivered since now, unless since before."""
+    with database.transaction():
+        whole = (Webhook.id == webhook_id) & Webhook.failing_since.is_null()
+        Webhook.update(failing_since=now).where(whole).execute()
+
+
+def give_up(webhook_id: int, since: int, reason: str, now: int) -> bool:
+    """Disable a webhook to which nothing was delivered since a time or longer; returns whether that is so."""
+    with database.transaction():
+        failing = (Webhook.failing_since <= since) & Webhook.disabled_at.is_null()
+        is_failing = Webhook.select().where((Webhook.id == webhook_id) & failing).exists()
+        if is_failing:
+            disable(webhook_id, reason, now)
+        return bool(is_failing)
 
 
 def claim(room: dict[int, int], now: int) -> list[Due]:
@@ -87,9 +113,13 @@ def _due(webhook_id: int, limit: int, now: int) -> list[EventDelivery]:
 
 
 def with_due(now: int) -> list[int]:
-    """The webhooks for which something is due."""
+    """The webhooks for which something is due; a look for each, however much is due."""
     waiting = (EventDelivery.state == "pending") & (EventDelivery.next_at <= now)
-    query = EventDelivery.select(EventDelivery.webhook_id).where(waiting).distinct()
+    query = Webhook.select(Webhook.id).where(
+        fn.EXISTS(
+            EventDelivery.select(EventDelivery.id).where((EventDelivery.webhook_id == Webhook.id) & waiting)
+        )
+    )
     return [webhook_id for (webhook_id,) in database.tuples(query)]
 
 
@@ -103,16 +133,6 @@ def settle(delivery_id: int, state: str, answer: str, next_at: int, now: int) ->
         if database.change(changed.where(waiting)):
             word = "put_back" if state == "pending" else state
             tallies.add([Counted("webhook_deliveries", word=word)])
-
-
-def has_taken_since(webhook_id: int, since: int) -> bool:
-    """Whether anything was delivered to a webhook since a time, or the webhook is newer than that."""
-    taken = (EventDelivery.state == "delivered") & (EventDelivery.tried_at >= since)
-    is_new = (Webhook.id == webhook_id) & (Webhook.created_at > since)
-    return (
-        EventDelivery.select().where((EventDelivery.webhook_id == webhook_id) & taken).exists()
-        or Webhook.select().where(is_new).exists()
-    )
 
 
 def log(webhook_id: int, before: int | None, limit: int) -> list[tuple[EventDelivery, str]]:

@@ -4,10 +4,8 @@ address inside our own network."""
 import ipaddress
 import socket
 import threading
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+import time
 from datetime import UTC, datetime
-from functools import partial
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook as Signer
@@ -21,6 +19,7 @@ from broadcaster.store import database, events, webhooks
 from broadcaster.store.models import Event, Webhook
 from broadcaster.store.webhooks import Due
 from broadcaster.vault import Vault
+from broadcaster.worker.webhook_slots import Slot, Slots
 
 DELAYS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
 """Seconds between one attempt and the next: eleven in about three days."""
@@ -28,11 +27,9 @@ _DAY_MS = 86_400_000
 _SECONDS = 15
 """Of real time, from the first look for the address of a connection to the status."""
 _LOOK_SECONDS = 1.0
-_AT_ONCE, _SHARE = 16, 2
-"""Deliveries at a time: of all webhooks, and of one."""
 _GONE = 410
-_DAYS_WITHOUT = 3
-"""Days of failure alone after which a webhook is told nothing more."""
+_FAILING_MS = sum(DELAYS) * 1000
+"""Of failure alone, after which a webhook is told nothing more: as long as one event is tried."""
 
 logger = log.get(__name__)
 
@@ -49,7 +46,7 @@ class WebhookDelivery:
         self._vault = vault
         self._stopping = threading.Event()
         self._news = threading.Event()
-        self._under_way: Counter[int] = Counter()
+        self._slots = Slots()
         self._thread = threading.Thread(target=self._run, name="webhook-delivery", daemon=True)
 
     def start(self) -> None:
@@ -62,32 +59,41 @@ class WebhookDelivery:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook-delivery") as pool:
-            while not self._stopping.is_set():
-                try:
-                    claimed = self._claim()
-                except Exception:
-                    claimed = []
-                    logger.exception("events wait, trying again")
-                for due in claimed:
-                    self._under_way[due.webhook.id] += 1
-                    going = pool.submit(deliver, due, self._settings, self._vault)
-                    going.add_done_callback(partial(self._done, due.webhook.id))
-                self._news.wait(0 if claimed else _LOOK_SECONDS)
-                self._news.clear()
+        while not self._stopping.is_set():
+            try:
+                claimed = self._claim()
+            except Exception:
+                claimed = []
+                logger.exception("events wait, trying again")
+            for due in claimed:
+                self._begin(due)
+            self._news.wait(0 if claimed else _LOOK_SECONDS)
+            self._news.clear()
+        while not self._slots.are_free():
+            self._news.wait(_LOOK_SECONDS)
+            self._news.clear()
         database.close()
 
     def _claim(self) -> list[Due]:
-        """What is due, a share for each webhook: one that is slow holds up its own events alone."""
+        """What is due and has a slot."""
         now = epoch_ms()
-        left = _AT_ONCE - sum(self._under_way.values())
-        free = {hook: _SHARE - self._under_way[hook] for hook in webhooks.with_due(now) if left > 0}
-        room = {hook: count for hook, count in free.items() if count > 0}
-        return webhooks.claim(dict(list(room.items())[:left]), now) if room else []
+        room = self._slots.room(webhooks.with_due(now), time.monotonic())
+        return webhooks.claim(room, now) if room else []
 
-    def _done(self, webhook_id: int, _future: object) -> None:
-        self._under_way[webhook_id] -= 1
-        self._news.set()
+    def _begin(self, due: Due) -> None:
+        # No pool: at its end Python waits for a pool's threads, and looking up a name has no deadline.
+        slot = self._slots.begin(due.webhook.id, time.monotonic())
+        threading.Thread(target=self._deliver, args=(due, slot), name="webhook-delivery", daemon=True).start()
+
+    def _deliver(self, due: Due, slot: Slot) -> None:
+        try:
+            deliver(due, self._settings, self._vault)
+        except Exception:
+            logger.exception("how a delivery went could not be written down", event_id=due.event.id)
+        finally:
+            database.close()
+            self._slots.end(slot, time.monotonic())
+            self._news.set()
 
 
 def deliver(due: Due, settings: Settings, vault: Vault) -> None:
@@ -103,25 +109,29 @@ def deliver(due: Due, settings: Settings, vault: Vault) -> None:
     now = epoch_ms()
     if 200 <= status < 300:
         webhooks.settle(due.id, "delivered", answer, now, now)
+        if due.webhook.failing_since is not None:
+            webhooks.note_taken(due.webhook.id)
     elif status == _GONE:
         webhooks.settle(due.id, "failed", answer, now, now)
         with database.transaction():
             webhooks.disable(due.webhook.id, "the target answered 410 Gone", now)
-    elif due.attempts >= len(DELAYS):
-        webhooks.settle(due.id, "failed", answer, now, now)
-        _give_up(due.webhook.id, answer, now)
     else:
+        _settle_failure(due, answer, now)
+
+
+def _settle_failure(due: Due, answer: str, now: int) -> None:
+    """Try again later, or not at all; and disable the webhook once it has taken nothing for days."""
+    if due.attempts < len(DELAYS):
         webhooks.settle(due.id, "pending", answer, now + DELAYS[due.attempts] * 1000, now)
-    database.close()
-
-
-def _give_up(webhook_id: int, answer: str, now: int) -> None:
-    """Disable a webhook of which nothing was taken for days."""
-    with database.transaction():
-        if webhooks.has_taken_since(webhook_id, now - _DAYS_WITHOUT * _DAY_MS):
-            return
-        webhooks.disable(webhook_id, f"it took nothing for {_DAYS_WITHOUT} days, at last: {answer}", now)
-    logger.warning("webhook disabled", webhook=webhook_id)
+    else:
+        webhooks.settle(due.id, "failed", answer, now, now)
+    since = due.webhook.failing_since
+    if since is None:
+        webhooks.note_failing(due.webhook.id, now)
+        return
+    reason = f"it took nothing for {round((now - since) / _DAY_MS)} days, at last: {answer}"
+    if now - since >= _FAILING_MS and webhooks.give_up(due.webhook.id, now - _FAILING_MS, reason, now):
+        logger.warning("webhook disabled", webhook=due.webhook.id)
 
 
 def post(webhook: Webhook, event: Event, settings: Settings, vault: Vault, now: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import Misconfigured
-from broadcaster.store import broadcasts, counters, database, message_queries, messages, models
+from broadcaster.store import broadcasts, counters, database, message_queries, messages, models, webhooks
 from tests.support.samples import NOW
 
 
@@ -53,6 +53,7 @@ def test_processes_that_start_together_migrate_once(settings: config.Settings) -
         "0007_sessions",
         "0008_tallies",
         "0009_reservations",
+        "0010_failing_webhooks",
     ]
 
 
@@ -98,6 +99,8 @@ QUESTIONS: list[tuple[str, Callable[[], Any]]] = [
     ("broadcast_open", lambda: messages.lose_abandoned(1, NOW)),
     ("broadcast_open", lambda: broadcasts.under_way(1, NOW)),
     ("broadcast_open", lambda: broadcasts.channels_to_wake(NOW)),
+    ("event_delivery_due (webhook_id=? AND next_at<?)", lambda: webhooks.with_due(NOW)),
+    ("event_delivery_due (webhook_id=? AND next_at<?)", lambda: webhooks.claim({1: 2}, NOW)),
 ]
 
 

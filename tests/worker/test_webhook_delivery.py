@@ -1,9 +1,13 @@
 """Outgoing events: signed, tried again, pinned, and never to an address inside."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +17,12 @@ from broadcaster.clock import epoch_ms
 from broadcaster.services import webhook_targets
 from broadcaster.settlement import event_documents
 from broadcaster.store import database, webhooks
-from broadcaster.store.models import Event, EventDelivery, Webhook
-from broadcaster.worker import webhook_delivery
+from broadcaster.store.models import EventDelivery, Webhook
+from broadcaster.worker import webhook_delivery, webhook_slots
 from tests.support.answers import check_event
 from tests.support.client import Client
 from tests.support.installation import Field
+from tests.support.peers import HEAD, answering, dripping, peer
 from tests.support.samples import NOW, request_of
 from tests.support.waiting import wait_until
 
@@ -214,28 +219,109 @@ def test_there_are_some_dozens_of_webhooks_at_most(client: Client, monkeypatch: 
     assert "2 webhooks already" in answers[2].json["errors"][0]["message"]
 
 
-@pytest.mark.parametrize(("taken_days_ago", "is_disabled"), [(None, True), (4, True), (1, False)])
-def test_a_webhook_that_took_nothing_for_days_is_disabled_and_says_so(
-    client: Client, taken_days_ago: int | None, is_disabled: bool
-) -> None:
-    day = 86_400_000
-    hook = webhooks.add(
-        "http://127.0.0.1:1/", ["broadcast.finished"], client.vault.lock("whsec_x"), NOW - 9 * day
-    )
+DAY = 86_400_000
+
+
+def webhook_with_events(client: Client, url: str, count: int) -> Webhook:
+    hook = webhooks.add(url, ["broadcast.finished"], client.vault.lock("whsec_" + "QUJD" * 8), NOW)
     with database.transaction():
-        for _ in range(3):
+        for _ in range(count):
             event_documents.tell_one(hook.id, event_documents.WEBHOOK_TEST, {"webhook": "wh_1"}, NOW)
-    first, last, waiting = EventDelivery.select().order_by(EventDelivery.id)
-    if taken_days_ago is not None:
-        webhooks.settle(first.id, "delivered", "HTTP 200", NOW, epoch_ms() - taken_days_ago * day)
-    EventDelivery.update(attempts=len(webhook_delivery.DELAYS)).where(EventDelivery.id == last.id).execute()
-    event = Event.get_by_id(last.event_id)
-    due = webhooks.Due(last.id, hook, event, len(webhook_delivery.DELAYS))
+    return hook
+
+
+def deliver_one(client: Client, hook: Webhook) -> None:
+    due = webhooks.claim({hook.id: 1}, epoch_ms() + 9 * DAY)[0]
     webhook_delivery.deliver(due, client.settings, client.vault)
+
+
+@pytest.mark.parametrize(("failing_for_days", "is_disabled"), [(0, False), (2, False), (3, True), (9, True)])
+def test_a_webhook_that_took_nothing_for_days_is_disabled_and_says_so(
+    client: Client, failing_for_days: int, is_disabled: bool
+) -> None:
+    hook = webhook_with_events(client, "http://127.0.0.1:1/", 3)
+    deliver_one(client, hook)
+    assert Webhook.get().failing_since is not None
+    Webhook.update(failing_since=epoch_ms() - failing_for_days * DAY).execute()
+    deliver_one(client, hook)
     told = client.get(f"/v1/webhooks/{webhooks.public_id(hook.id)}").json
     assert (told["disabledAt"] is not None) == is_disabled
-    assert ("3 days" in (told["disabledReason"] or "")) == is_disabled
-    assert EventDelivery.get_by_id(waiting.id).state == ("failed" if is_disabled else "pending")
+    assert (f"took nothing for {failing_for_days} days" in (told["disabledReason"] or "")) == is_disabled
+    states = {row.state for row in EventDelivery.select()}
+    assert states == ({"failed"} if is_disabled else {"pending"})
+
+
+def test_one_delivery_ends_the_failing_and_so_does_telling_again(client: Client) -> None:
+    hook = webhook_with_events(client, "http://127.0.0.1:1/", 2)
+    deliver_one(client, hook)
+    client.settings.event_targets = ["127.0.0.0/8"]
+    with peer(answering(HEAD + b"\r\n")) as url:
+        Webhook.update(url=url).execute()
+        deliver_one(client, hook)
+    assert Webhook.get().failing_since is None
+    webhooks.note_failing(hook.id, NOW)
+    webhooks.note_failing(hook.id, NOW + 1)
+    assert Webhook.get().failing_since == NOW
+    assert not webhooks.give_up(hook.id, NOW - 1, "x", NOW)
+    assert webhooks.give_up(hook.id, NOW, "x", NOW)
+    assert not webhooks.give_up(hook.id, NOW, "x", NOW)
+    client.post(f"/v1/webhooks/{webhooks.public_id(hook.id)}/replay")
+    assert (Webhook.get().failing_since, Webhook.get().disabled_at) == (None, None)
+
+
+def test_receivers_that_drip_keep_no_event_from_another(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_slots, "_PROMPT_SECONDS", 0.2)
+    client.settings.event_targets = ["127.0.0.0/8"]
+    delivery = webhook_delivery.WebhookDelivery(client.settings, client.vault)
+    with peer(dripping(HEAD, b"x")) as dripper, peer(answering(HEAD + b"\r\n")) as prompt:
+        for _ in range(20):
+            webhook_with_events(client, dripper, 50)
+        good = webhook_with_events(client, prompt, 50)
+        delivery.start()
+        delivered = (EventDelivery.webhook_id == good.id) & (EventDelivery.state == "delivered")
+        wait_until(lambda: EventDelivery.select().where(delivered).count() == 50)
+        assert EventDelivery.select().where(EventDelivery.webhook_id != good.id).count() == 1000
+        delivery.stop(0)
+    delivery.stop(30)
+    assert not delivery._thread.is_alive()
+
+
+HANGING = """
+import socket, sys, threading
+from broadcaster import config
+from broadcaster.services.start_up import open_installation
+from broadcaster.settlement import event_documents
+from broadcaster.store import database, webhooks
+from broadcaster.worker.webhook_delivery import WebhookDelivery
+
+settings = config.load()
+_, vault = open_installation(settings)
+asked = threading.Event()
+
+def hang(*_args, **_options):
+    asked.set()
+    threading.Event().wait()
+
+socket.getaddrinfo = hang
+hook = webhooks.add("http://hooks.example/", [], vault.lock("whsec_QUJD"), 1)
+with database.transaction():
+    event_documents.tell_one(hook.id, event_documents.WEBHOOK_TEST, {"webhook": "wh_1"}, 1)
+delivery = WebhookDelivery(settings, vault)
+delivery.start()
+assert asked.wait(60)
+delivery.stop(0.1)
+print("stopped")
+"""
+
+
+def test_a_process_ends_whatever_a_delivery_waits_for(tmp_path: Path) -> None:
+    environment = os.environ | {"BROADCASTER_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
 def test_attempts_spread_over_about_three_days(client: Client) -> None:
