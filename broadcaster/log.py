@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import threading
 from typing import Any
 
 import structlog
@@ -32,6 +33,7 @@ def set_up(level: str) -> None:
             ],
         )
     )
+    threading.excepthook = _log_uncaught
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -47,6 +49,13 @@ def set_up(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _log_uncaught(failed: threading.ExceptHookArgs) -> None:
+    """A thread's error as a line like others; Python would print it as it is."""
+    if failed.exc_type is not SystemExit:
+        named = failed.thread.name if failed.thread else None
+        logging.getLogger(__name__).error("a thread ended: %s", named, exc_info=failed.exc_value)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -3,13 +3,14 @@
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from broadcaster import __version__
 from broadcaster.cli.lazy import LazyGroup, Place
-from broadcaster.cli.saying import say
+from broadcaster.cli.saying import say, say_lines
 from broadcaster.errors import BroadcasterError, Faults, Invalid
 
 COMMANDS = {
@@ -101,7 +102,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
-        say(shown.getvalue(), err=True, nl=False)
+        say_lines(shown.getvalue(), err=True)
         return error.exit_code
     except Invalid as error:
         _show_faults(error.faults)
@@ -115,9 +116,10 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         # Imported only here: `--help` needs no database.
         from broadcaster.store import database
 
-        if not database.is_trouble(error):
-            raise
-        say(f"the database cannot be used: {error}", err=True)
+        if database.is_trouble(error):
+            say(f"the database cannot be used: {error}", err=True)
+        else:
+            say_lines(traceback.format_exc(), err=True)
     else:
         return 0
     return 1

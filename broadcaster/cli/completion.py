@@ -4,7 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from broadcaster.cli.base import cli
-from broadcaster.cli.saying import say
+from broadcaster.cli.saying import say_lines
 from broadcaster.errors import Misconfigured
 
 SHELLS = ("bash", "zsh", "fish")
@@ -20,4 +20,4 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise Misconfigured(f"there is no completion for {shell}")
-    say(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source())
+    say_lines(kind(cli, {}, "broadcaster", "_BROADCASTER_COMPLETE").source() + "\n")

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from broadcaster.cli.saying import one_line
+
 _POLL_SECONDS = 0.5
 
 
@@ -45,7 +47,7 @@ def _note(document: Mapping[str, Any]) -> str:
         note += f", {document['unknown']} unknown"
     if waiting and waiting["reason"] != "pace":
         note += f", waiting: {waiting['detail'] or waiting['reason']}"
-    return note
+    return one_line(note)
 
 
 def _left(end: str) -> str:

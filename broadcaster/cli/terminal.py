@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 from rich.table import Table
 
-from broadcaster.cli.saying import printable, say
+from broadcaster.cli.saying import one_line, printable, say
 
 _FILE_WIDTH = 200
 
@@ -70,11 +70,11 @@ def print_plan(document: Mapping[str, Any], as_json: bool) -> None:
     countries = (f"{one['country'] or 'none'} {one['messages']}" for one in document["countries"])
     print_document({**shown, "countries": ", ".join(countries)}, False)
     for note in notes:
-        out.print(f"note: {note['field']}: {note['message']}")
+        out.print(one_line(f"note: {note['field']}: {note['message']}"))
     if preview:
         out.print("The first message:")
         for line in _read(preview):
-            out.print(f"  {line}")
+            out.print(f"  {one_line(line)}")
 
 
 def _read(preview: dict[str, Any]) -> list[str]:
@@ -114,7 +114,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items() if inner is not None)
+        return ", ".join(
+            f"{one_line(str(key))} {_cell(inner)}" for key, inner in value.items() if inner is not None
+        )
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
-    return str(value)
+    return one_line(str(value))

@@ -2,19 +2,21 @@
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 from rich.table import Table
 
 from broadcaster import cli
-from broadcaster.cli import terminal
-from broadcaster.cli.saying import printable
+from broadcaster.cli import base, terminal
+from broadcaster.cli.base import main
+from broadcaster.cli.saying import one_line, printable, say
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202egnp\u2066\x08\x7f\r\u061c\u2028x"
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 def assert_harmless(text: str) -> None:
@@ -24,6 +26,42 @@ def assert_harmless(text: str) -> None:
 def test_what_drives_a_terminal_is_shown_as_its_escape() -> None:
     assert printable("a\x1b[31m\u202eb\nc\td \u00e9\U0001f600") == "a\\x1b[31m\\u202eb\nc\td \u00e9\U0001f600"
     assert_harmless(printable(EVIL))
+
+
+def test_no_control_character_and_no_mark_of_direction_is_left_on_a_line() -> None:
+    marks = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    for code in range(0x30000):
+        character = chr(code)
+        is_safe = unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")
+        is_safe &= unicodedata.bidirectional(character) not in marks and character not in "\u200e\u200f\u061c"
+        assert is_safe or character not in one_line(character), hex(code)
+
+
+def test_what_is_quoted_cannot_pass_for_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    forged = "x\nbc_2 completed\tall good"
+    with terminal.out.capture() as captured:
+        terminal.print_rows(
+            [{"id": "bc_1", "title": forged, "stats": {forged: [forged]}}], ("id", "title"), False
+        )
+        terminal.print_document({"title": forged, "about": {forged: forged}}, False)
+    assert len(captured.get().splitlines()) == 4
+    say(forged)
+    assert capsys.readouterr().out == "x\\nbc_2 completed\\tall good\n"
+
+
+def test_an_error_that_nobody_foresaw_is_harmless(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError(EVIL)
+
+    monkeypatch.setattr(base, "cli", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["list"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "RuntimeError" in told
+    assert_harmless(told)
 
 
 def test_tables_are_harmless() -> None:
