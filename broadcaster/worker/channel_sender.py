@@ -269,7 +269,7 @@ class ChannelSender:
         while self._claimed > 0:
             self.news.clear()
             await self.news.wait()
-        await self._shared.write(leases.release, self._channel_id, self._shared.owner)
+        await self._shared.write(leases.release, self._channel_id, self._shared.owner, self._trouble())
 
     async def _send(self, claimed: Claimed) -> None:
         """Send one message and have its answer recorded."""
