@@ -10,6 +10,8 @@ import math
 FIRST_OPEN, MOST_OPEN = 64, 1000
 """Requests that may be open at once: at first, and at most (a second of the highest pace at a second of
 latency). In between, as many as were answered: what an edge swallows is what was open, never a whole list."""
+GROWTH = 7
+"""For each clear answer so many more, where as many were open as could be: eightfold in a round trip."""
 FEW = 8
 """Requests that may be open while answers are in doubt."""
 SLOW_AT, HOLD_AT = 3, 24
@@ -40,6 +42,10 @@ class Edge:
         self.held_until = -math.inf
         self._doubt = HOLD_AT if is_doubted else 0
         self._open = FIRST_OPEN
+        self._full = 0
+        """So many answers are to come to requests that were all that could be open."""
+        self._answered = self._peak = 0
+        """Since that was last looked at: clear answers, and the most requests that were open."""
         self._holds = 0
         """How often in a row it was held for doubt."""
         self._unreached = 0
@@ -64,18 +70,26 @@ class Edge:
         """A request begins, beside so many others that are open."""
         if not others:
             self._heard_at = now
+        self._peak = max(self._peak, others + 1)
+        if others + 1 >= self._open:
+            self._full = self._open
 
-    def clear(self, now: float, opened: int) -> None:
-        """An answer came that says yes or no, while so many requests were open."""
+    def clear(self, now: float) -> None:
+        """An answer came that says yes or no."""
         self._heard_at = now
         self._unreached = 0
         self._doubt = max(0, self._doubt - CLEARED)
         if not self._doubt:
             self._holds = 0
-        if opened >= self._open:
-            self._open = min(MOST_OPEN, self._open + 2)
-        elif opened < self._open // 4:
-            self._open = max(FIRST_OPEN, self._open - 1)
+        self._answered += 1
+        if self._full:
+            # Answers come in heaps: all to those that were open then count, not only the first of a heap.
+            self._full -= 1
+            self._open = min(MOST_OPEN, self._open + GROWTH)
+            self._answered = 0
+        elif self._answered > 2 * self._open:
+            self._open = max(FIRST_OPEN, min(self._open, 2 * self._peak))
+            self._answered = self._peak = 0
 
     def doubtful(self, now: float) -> bool:
         """A request may have left and has no readable answer; returns whether to slow down."""
@@ -84,7 +98,7 @@ class Edge:
         self._doubt = min(HOLD_AT, self._doubt + 1)
         if self._doubt < SLOW_AT:
             return False
-        self._open = FIRST_OPEN
+        self._open, self._full = FIRST_OPEN, 0
         if self._doubt < HOLD_AT:
             return True
         if now >= self.held_until:

@@ -141,8 +141,11 @@ def _waiting_to_leave(row: Broadcast, channel: Channel, left: Quota, now: int) -
     if not database.has_room():
         return Waiting("channel", detail="the disk is full: make room, and sending continues by itself")
     seen = leases.last_beat()
-    if seen is None or now - seen > HEARTBEAT_MS:
+    if seen is None:
         return Waiting("channel", detail="no worker is running")
+    if now - seen > HEARTBEAT_MS:
+        silent = f"no worker has written to the database for {(now - seen) // 1000} s"
+        return Waiting("channel", detail=f"{silent}: it ended, is frozen, or cannot")
     trouble = leases.trouble(row.channel_id)
     if trouble:
         return Waiting("channel", detail=trouble)

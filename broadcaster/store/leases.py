@@ -68,9 +68,9 @@ def note_claim(channel_id: int, now: int) -> None:
     Lease.update(claimed_at=now).where(Lease.channel_id == channel_id).execute()
 
 
-def release(channel_id: int, owner: str) -> None:
-    """Let go at once; when the channel last claimed stays on record."""
-    query = Lease.update(expires_at=0)
+def release(channel_id: int, owner: str, trouble: str | None = None) -> None:
+    """Let go at once; when the channel last claimed and what kept it from sending at last stay on record."""
+    query = Lease.update(expires_at=0, trouble=trouble)
     query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute()
 
 

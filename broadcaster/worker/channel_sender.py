@@ -83,6 +83,8 @@ class ChannelSender:
         self._sends: set[asyncio.Task[None]] = set()
         self._edge: Edge = shared.windows.edge_for(channel_id, taken.previous)
         self._window.hold(self._edge.held_until)
+        self._place = asyncio.Event()
+        """A place among the open requests is free."""
         self._is_troubled = asyncio.Event()
         """Something new keeps messages from leaving, for callers to see."""
         self._told: str | None = None
@@ -193,16 +195,16 @@ class ChannelSender:
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        # A place among the open requests is free.
         self._sends.discard(task)
-        self.news.set()
+        # Not news: that would wake the sender for every answer, thousands of times a second.
+        self._place.set()
 
     async def _await_change(self, claiming: "asyncio.Task[bool] | None") -> None:
         """Sleep until something can be let out or claimed."""
         now = time.monotonic()
         if self._hand and len(self._sends) >= self._edge.most_open:
-            self.news.clear()
-            await sleep_until(self.news, IDLE_SECONDS)
+            self._place.clear()
+            await sleep_until(self._place, IDLE_SECONDS)
         elif self._hand or (
             not claiming and now >= self._idle_until and self._claimed < self._edge.most_claimed
         ):
@@ -269,7 +271,7 @@ class ChannelSender:
         while self._claimed > 0:
             self.news.clear()
             await self.news.wait()
-        await self._shared.write(leases.release, self._channel_id, self._shared.owner)
+        await self._shared.write(leases.release, self._channel_id, self._shared.owner, self._trouble())
 
     async def _send(self, claimed: Claimed) -> None:
         """Send one message and have its answer recorded."""
@@ -298,22 +300,28 @@ class ChannelSender:
     def _react(self, done: Sending) -> None:
         """What an answer means for the messages behind this one."""
         now = time.monotonic()
-        verdict, held_until = done.verdict, self._edge.held_until
-        if verdict.reaction is Reaction.UNREACHED:
+        reaction = done.verdict.reaction
+        if reaction is Reaction.UNREACHED:
             self._edge.unreached(now)
-        elif verdict.reaction is Reaction.LOST:
+        elif reaction is Reaction.LOST:
             if self._edge.doubtful(now):
                 self._window.slow(now)
         else:
-            self._edge.clear(now, len(self._sends))
-            self._heed_throttling(verdict, now)
-        if done.wait is not None and verdict.reaction is not Reaction.SENT:
-            self._edge.asked(now, done.wait)
-        if self._edge.held_until > max(now, held_until):
-            seconds, trouble = round(self._edge.held_until - now), self._edge.trouble(now, 0)
+            self._edge.clear(now)
+            self._heed_throttling(done.verdict, now)
+        if reaction is not Reaction.SENT:
+            self._heed_trouble(done.wait, now)
+
+    def _heed_trouble(self, wait: float | None, now: float) -> None:
+        """Hold the channel where the edge says so, and have callers told at once."""
+        if wait is not None:
+            self._edge.asked(now, wait)
+        trouble = self._edge.trouble(now, 0)
+        if self._edge.held_until > now and not self._window.is_held(self._edge.held_until - 0.001):
+            seconds = round(self._edge.held_until - now)
             logger.warning("held", channel=self._channel_id, seconds=seconds, detail=trouble)
             self._window.hold(self._edge.held_until)
-        if self._edge.trouble(now, 0) not in (None, self._told):
+        if trouble not in (None, self._told):
             self._is_troubled.set()
 
     def _heed_throttling(self, verdict: Verdict, now: float) -> None:

@@ -17,13 +17,14 @@ import uvloop
 from broadcaster import log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
+from broadcaster.errors import Misconfigured
 from broadcaster.meta.sending import ANSWER_SECONDS, SendConnection
 from broadcaster.settlement import lifecycle, outcomes
-from broadcaster.store import allowance, broadcasts, clock_turns, installation, leases
+from broadcaster.store import allowance, broadcasts, clock_turns, database, installation, leases
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.worker import channel_jobs
-from broadcaster.worker.channel_jobs import LEASE_MS, Taken
+from broadcaster.worker.channel_jobs import LEASE_MS
 from broadcaster.worker.channel_sender import ChannelSender, Shared, sleep_until
 from broadcaster.worker.presence import Presence
 from broadcaster.worker.recorder import Recorder
@@ -191,13 +192,16 @@ class Worker:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _make_sender(self, channel_id: int, taken: Taken) -> ChannelSender:
+    async def _tell_trouble(self, channel_id: int, error: Exception) -> None:
+        """Let go of the channel and let callers see why; the sweep tries again."""
+        if database.is_trouble(error):
+            return
+        known = isinstance(error, Misconfigured)
+        trouble = str(error) if known else "sending failed and is tried again; the log says why"
         try:
-            return ChannelSender(channel_id, taken, self._shared)
+            await self._write(leases.fail, channel_id, self._presence.id, trouble)
         except Exception:
-            # A token that cannot be unlocked here may be another worker's to use.
-            await self._write(leases.release, channel_id, self._presence.id)
-            raise
+            logger.warning("no reason could be noted for a channel", channel=channel_id, exc_info=True)
 
     async def _serve(self, channel_id: int) -> None:
         """Send for a channel until nothing of it is due, or another worker holds it."""
@@ -207,10 +211,11 @@ class Worker:
                 channel_jobs.take_over, channel_id, self._presence.id, self._settings.data_dir
             )
             if taken:
-                sender = self._senders[channel_id] = await self._make_sender(channel_id, taken)
+                sender = self._senders[channel_id] = ChannelSender(channel_id, taken, self._shared)
                 await sender.run()
-        except Exception:
+        except Exception as error:
             logger.exception("sending for a channel failed, the sweep will try again", channel=channel_id)
+            await self._tell_trouble(channel_id, error)
         finally:
             # Whatever the database says, the sweep must be able to wake this channel again.
             del self._senders[channel_id]

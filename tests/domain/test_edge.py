@@ -48,10 +48,10 @@ def test_each_probe_in_doubt_holds_it_for_longer_up_to_a_minute() -> None:
 
 def test_a_clear_answer_to_a_probe_lets_a_few_leave_and_more_clear_ones_all() -> None:
     made = doubted(HOLD_AT)
-    made.clear(200, 1)
+    made.clear(200)
     assert made.most_open == FEW
     for _ in range(HOLD_AT):
-        made.clear(200, 1)
+        made.clear(200)
     assert (made.most_open, made.trouble(200, 0)) == (FIRST_OPEN, None)
 
 
@@ -59,7 +59,7 @@ def test_an_edge_that_loses_three_of_four_is_held_and_one_that_loses_half_is_not
     def after(lost: int) -> Edge:
         made = Edge()
         for _ in range(200):
-            made.clear(100, 1)
+            made.clear(100)
             for _ in range(lost):
                 made.doubtful(100)
         return made
@@ -68,13 +68,34 @@ def test_an_edge_that_loses_three_of_four_is_held_and_one_that_loses_half_is_not
     assert after(1).trouble(100, 0) is None
 
 
+def open_and_answer(made: Edge, many: int) -> None:
+    for others in range(many):
+        made.leaving(100, others)
+    for _ in range(many):
+        made.clear(100)
+
+
 def test_as_many_requests_may_be_open_as_are_answered() -> None:
+    made, most = Edge(), []
+    for _ in range(4):
+        most.append(made.most_open)
+        open_and_answer(made, made.most_open)
+    assert most == [FIRST_OPEN, 8 * FIRST_OPEN, MOST_OPEN, MOST_OPEN]
+
+
+def test_no_more_may_be_open_than_were_of_use() -> None:
     made = Edge()
-    for _ in range(2000):
-        made.clear(100, made.most_open)
-    assert made.most_open == MOST_OPEN
-    for _ in range(2000):
-        made.clear(100, 5)
+    for _ in range(4):
+        open_and_answer(made, made.most_open)
+    for _ in range(4 * MOST_OPEN):
+        open_and_answer(made, 5)
+    assert made.most_open == FIRST_OPEN
+
+
+def test_a_channel_that_never_fills_its_limit_keeps_it() -> None:
+    made = Edge()
+    for _ in range(1000):
+        open_and_answer(made, FIRST_OPEN - 1)
     assert made.most_open == FIRST_OPEN
 
 
@@ -105,7 +126,7 @@ def test_an_edge_that_cannot_be_reached_holds_for_longer_each_time() -> None:
         now = made.held_until
     assert lengths == [1, 2, 4, 8, 16, 30, 30]
     assert (made.most_open, made.trouble(now, 0)) == (1, edge.UNREACHED)
-    made.clear(now, 1)
+    made.clear(now)
     assert (made.most_open, made.trouble(now, 0)) == (FIRST_OPEN, None)
 
 

@@ -212,6 +212,22 @@ def test_a_lease_goes_to_one_and_passes_from_the_dead(channel_row: Any) -> None:
     assert leases.take(channel_row.id, "a", 80, [], until, until + 1) == PreviousHolder("c", NOW + 7)
 
 
+def test_what_troubles_a_channel_stays_told_until_its_next_holder_knows_better(channel_row: Any) -> None:
+    def told() -> str | None:
+        return leases.trouble(channel_row.id)
+
+    leases.fail(channel_row.id, "a", "no key")
+    assert told() == "no key"
+    assert leases.take(channel_row.id, "b", 80, [], NOW, NOW + 1) == PreviousHolder("a", 0, "no key")
+    leases.fail(channel_row.id, "a", "late")
+    assert told() == "no key"
+    leases.fail(channel_row.id, "b", "no disk")
+    assert told() == "no disk"
+    assert leases.take(channel_row.id, "c", 80, [], NOW, NOW + 1) == PreviousHolder("b", 0, "no disk")
+    leases.release(channel_row.id, "c")
+    assert told() is None
+
+
 def test_the_sweep_finds_due_channels_and_what_the_dead_left(channel_row: Any) -> None:
     other = add_channel("200")
     later = accepted(channel_row, 1, due_at=NOW + 500, scheduled=True)

@@ -356,6 +356,9 @@ def test_waiting_without_a_worker_is_said(client: Client) -> None:
         "until": None,
         "detail": "no worker is running",
     }
+    leases.beat("w", "host", 1, epoch_ms() - 60_000)
+    waiting = client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]
+    assert (waiting["reason"], "no worker has written" in waiting["detail"]) == ("channel", True)
     leases.beat("w", "host", 1, epoch_ms())
     assert client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]["reason"] == "pace"
     Message.update(next_at=epoch_ms() + 60_000).execute()

@@ -16,7 +16,7 @@ from broadcaster.domain.pacing import Window
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.meta import sending as meta_sending
 from broadcaster.sandbox import testbed
-from broadcaster.services import steering
+from broadcaster.services import progress, steering
 from broadcaster.settlement import outcomes
 from broadcaster.store import broadcasts, claims, database, leases
 from broadcaster.store.leases import PreviousHolder
@@ -213,3 +213,39 @@ def test_a_message_that_cannot_be_composed_is_recorded_all_the_same(
     sending.start()
     wait_until(lambda: states() == {"unknown": 3})
     assert sending.stop(20)
+
+
+def why() -> str | None:
+    waiting = progress.of(Broadcast.get().public_id, epoch_ms()).waiting
+    return waiting.detail if waiting and waiting.reason == "channel" else None
+
+
+def test_a_token_that_cannot_be_read_is_why_it_waits_until_it_can(
+    sending: Worker, channel_row: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    readable = Channel.get().access_token
+    Channel.update(access_token=open_vault(other).lock("t")).execute()
+    accept(channel_row, 3)
+    sending.start()
+    wait_until(lambda: "secret.key" in (why() or ""))
+    Channel.update(access_token=readable).execute()
+    wait_until(lambda: states() == {"sent": 3})
+    wait_until(lambda: Lease.get().trouble is None)
+
+
+@pytest.mark.parametrize("part", ["take_over", "claim"])
+def test_whatever_keeps_a_channel_from_sending_is_told(
+    sending: Worker, channel_row: Any, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("unforeseen")
+
+    really = getattr(channel_jobs, part)
+    monkeypatch.setattr(channel_jobs, part, fail)
+    accept(channel_row, 3)
+    sending.start()
+    wait_until(lambda: "the log says why" in (why() or ""))
+    monkeypatch.setattr(channel_jobs, part, really)
+    wait_until(lambda: states() == {"sent": 3})
