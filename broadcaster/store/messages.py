@@ -8,7 +8,7 @@ comes late cannot undo what happened meanwhile.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
-from peewee import fn
+from peewee import Case, fn
 
 from broadcaster.domain import strict_json
 from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
@@ -20,6 +20,7 @@ from broadcaster.store.models import Broadcast, Message
 
 MAYBE = "OUTCOME_UNKNOWN"
 """The code of what was given up without knowing whether it was delivered."""
+_MAYBE_TEXT = "no answer and no receipt came; it may have been delivered"
 
 _NEVER = 2**62
 
@@ -100,18 +101,31 @@ def postpone(message_id: int, next_at: int) -> None:
 
 def expire(broadcast_ids: Iterable[int], now: int) -> int:
     """pending -> cancelled (EXPIRED), all of broadcasts whose time has run out."""
-    query = Message.update(
-        state="cancelled", error_code="EXPIRED", error_text="its time had run out", settled_at=now
-    )
-    ids = list(broadcast_ids)
-    return database.change(query.where(Message.broadcast_id.in_(ids) & (Message.state == "pending")))
+    return _call_off(Message.broadcast_id.in_(list(broadcast_ids)), now, "EXPIRED", "its time had run out")
 
 
 def withdraw(people: Sequence[str], code: str, text: str, now: int) -> int:
     """pending -> cancelled, with a code, all messages to these people."""
-    query = Message.update(state="cancelled", error_code=code, error_text=text, settled_at=now)
-    theirs = Message.recipient.in_(list(people))
-    return database.change(query.where(theirs & (Message.state == "pending")))
+    return _call_off(Message.recipient.in_(list(people)), now, code, text)
+
+
+def stop(broadcast_id: int, now: int) -> int:
+    """pending -> cancelled, all of a broadcast."""
+    return _call_off(Message.broadcast_id == broadcast_id, now)
+
+
+def _call_off(which: Any, now: int, code: str | None = None, text: str | None = None) -> int:
+    """pending -> cancelled, or -> failed (OUTCOME_UNKNOWN) where an earlier attempt may have arrived.
+
+    Without a code, what an earlier answer said stands.
+    """
+    query = Message.update(
+        state=Case(None, [(Message.resent, "failed")], "cancelled"),
+        error_code=Case(None, [(Message.resent, MAYBE)], code or Message.error_code),
+        error_text=Case(None, [(Message.resent, _MAYBE_TEXT)], text or Message.error_text),
+        settled_at=now,
+    )
+    return database.change(query.where(which & (Message.state == "pending")))
 
 
 class _Arrow(NamedTuple):
@@ -122,6 +136,11 @@ class _Arrow(NamedTuple):
 
 
 _FAILED_BY_RECEIPT = "message.delivery = 'failed'"
+_IS_STOPPED = (
+    "EXISTS (SELECT 1 FROM broadcast WHERE broadcast.id = message.broadcast_id"
+    " AND broadcast.stopped_at IS NOT NULL)"
+)
+_MAY_HAVE_ARRIVED = f"message.resent AND {_IS_STOPPED}"
 _ARROWS: dict[type[Move], _Arrow] = {
     Sent: _Arrow(
         ("sending", "unknown"),
@@ -137,11 +156,12 @@ _ARROWS: dict[type[Move], _Arrow] = {
     ),
     PutBack: _Arrow(
         ("sending",),
-        # -> cancelled where the broadcast was stopped meanwhile.
-        "state = CASE WHEN EXISTS (SELECT 1 FROM broadcast"
-        " WHERE broadcast.id = message.broadcast_id AND broadcast.stopped_at IS NOT NULL)"
-        " THEN 'cancelled' ELSE 'pending' END,"
-        " settled_at = v.settled_at, error_code = v.code, error_text = v.text, delivery = NULL,"
+        # As `_call_off` where the broadcast was stopped meanwhile.
+        f"state = CASE WHEN {_MAY_HAVE_ARRIVED} THEN 'failed' WHEN {_IS_STOPPED} THEN 'cancelled'"
+        " ELSE 'pending' END,"
+        f" error_code = CASE WHEN {_MAY_HAVE_ARRIVED} THEN '{MAYBE}' ELSE v.code END,"
+        f" error_text = CASE WHEN {_MAY_HAVE_ARRIVED} THEN '{_MAYBE_TEXT}' ELSE v.text END,"
+        " settled_at = v.settled_at, delivery = NULL,"
         " next_at = v.next_at, tries = message.tries + v.tries",
     ),
     Lost: _Arrow(
@@ -245,7 +265,7 @@ def _give_up(which: Any, now: int) -> list[Moved]:
     query = Message.update(
         state="failed",
         error_code=MAYBE,
-        error_text="no answer and no receipt came; it may have been delivered",
+        error_text=_MAYBE_TEXT,
         settled_at=now,
     )
     return _ended(query.where(which))
@@ -340,13 +360,6 @@ def _news(before: Standing, after: Standing) -> Delivery | None:
     if after.delivery == before.delivery or (after.delivery == "failed" and before.state == "failed"):
         return None
     return cast(Delivery, after.delivery)
-
-
-def stop(broadcast_id: int, now: int) -> int:
-    """pending -> cancelled, all of a broadcast."""
-    query = Message.update(state="cancelled", settled_at=now)
-    waiting = (Message.broadcast_id == broadcast_id) & (Message.state == "pending")
-    return database.change(query.where(waiting))
 
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:

@@ -247,3 +247,25 @@ def test_people_reached_count_once_in_a_day(db: Any) -> None:
     allowance.reached([("p", "+2", NOW - allowance.DAY * 2)])
     assert allowance.people_reached("p", NOW - allowance.DAY) == 2
     assert allowance.people_reached("p", NOW) == 0
+
+
+@pytest.mark.parametrize("way", ["stop", "expire", "withdraw", "put back after a stop"])
+def test_what_may_have_arrived_and_is_not_sent_again_is_not_called_cancelled(
+    channel_row: Any, way: str
+) -> None:
+    row = accepted(channel_row, expire_at=NOW + 5)
+    Message.update(resent=True).where(Message.id == 1).execute()
+    if way == "stop":
+        lifecycle.stop(row.id, NOW)
+    elif way == "expire":
+        messages.expire([row.id], NOW)
+    elif way == "withdraw":
+        messages.withdraw([one.recipient for one in Message.select()], "ERASED", "erased", NOW)
+    else:
+        taken = claim(channel_row)
+        lifecycle.stop(row.id, NOW)
+        for one in taken:
+            settle_put_back(one)
+    assert states(row) == {"failed": 1, "cancelled": 2}
+    assert Message.get_by_id(1).error_code == messages.MAYBE
+    assert messages.MAYBE not in {one.error_code for one in Message.select().where(Message.id > 1)}

@@ -158,10 +158,7 @@ def _may_be_unsent(order: Order, row: dict[str, Any], refused: set[int]) -> bool
 def _is_told(order: Order, row: dict[str, Any], receipts: Sequence[str]) -> bool:
     """Whether a message that was accepted once stands as its receipts tell."""
     if not receipts:
-        # A second try that somebody asked for may be cancelled before it leaves.
-        is_withdrawn = row["state"] == "cancelled" and order.stop_asked and _resends(order) > 0
-        is_given_up = row["state"] == "failed" and _code(row) == UNKNOWN
-        return row["state"] == "sent" or is_given_up or is_withdrawn
+        return row["state"] == "sent" or (row["state"] == "failed" and _code(row) == UNKNOWN)
     last = receipts[-1]
     if last.startswith("failed"):
         failed_at_once = row["state"] == "failed" and _code(row) == last.partition(":")[2]

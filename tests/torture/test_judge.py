@@ -60,7 +60,7 @@ def world(
         world(row(ANA), row(BEN, "failed", None, judge.UNKNOWN), graph=[accepted(ANA)]),
         world(row(ANA), row(BEN, "failed", None, judge.UNKNOWN), graph=[accepted(ANA), accepted(BEN, ())]),
         world(row(ANA), row(BEN, "cancelled", None), graph=[accepted(ANA)], stop_asked=True),
-        world(row(ANA), row(BEN, "cancelled", None, "NO_ANSWER"), graph=[accepted(ANA), accepted(BEN, ())],
+        world(row(ANA), row(BEN, "failed", None, judge.UNKNOWN), graph=[accepted(ANA), accepted(BEN, ())],
               risks=1, stop_asked=True),
         world(row(ANA), row(BEN, delivery="failed", code="131026"), graph=[
             accepted(ANA), accepted(BEN, ("sent", "failed:131026"))]),
