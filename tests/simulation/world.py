@@ -443,8 +443,8 @@ class World:
             # Nothing left for a while: what waits for its time, or for the allowance, waits long.
             quiet = quiet + 1 if len(self._requests) == seen and not self._answers else 0
             seen = len(self._requests)
-            self.now += 3_700_000 if quiet > 6 else (50, 2000, 7000)[step % _ENDS]
-            for broadcast_id in self._broadcasts if step % 100 == 99 else ():
+            self.now += 3_700_000 if quiet > 3 else (50, 2000, 7000)[step % _ENDS]
+            for broadcast_id in self._broadcasts if step % 30 == 29 else ():
                 # Whoever holds what is unknown has to stop it one day.
                 if self._policies[broadcast_id] == "hold":
                     with database.transaction():
