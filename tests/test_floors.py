@@ -9,12 +9,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "broadcaster"
 
 OWNERS: dict[str, set[str]] = {
-    "aiohttp": {"meta/sending", "sandbox"},
+    "aiohappyeyeballs": {"meta/send_client"},
+    "aiohttp": {"sandbox"},
     "click": {"cli"},
     "cryptography": {"vault"},
     "cysqlite": {"store"},
     "dotenv": {"config"},
     "falcon": {"web"},
+    "httptools": {"meta/send_client"},
     "huey": {"worker"},
     "itsdangerous": {"web/dashboard"},
     "jinja2": {"web/dashboard"},

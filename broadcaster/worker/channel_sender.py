@@ -24,7 +24,8 @@ from broadcaster.domain.pacing import Window
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.domain.verdicts import Reaction, Verdict
 from broadcaster.meta import sending
-from broadcaster.meta.sending import SendConnection, Sending
+from broadcaster.meta.send_client import SendClient
+from broadcaster.meta.sending import Sending
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import leases
 from broadcaster.vault import Vault
@@ -54,7 +55,7 @@ class Shared:
     """The worker's name on leases."""
     installation_key: str
     write: Write
-    connection: SendConnection
+    client: SendClient
     recorder: Recorder
     windows: Windows
     stopping: asyncio.Event
@@ -74,8 +75,6 @@ class ChannelSender:
             channel_id, taken.facts.pace, taken.previous, taken.abandoned > 0, taken.at, self._read_at
         )
         self._heed(taken.facts)
-        settings = shared.settings
-        self._url = f"{settings.graph_url}/{settings.graph_version}/{taken.facts.phone_number_id}/messages"
         self._hand: deque[Claimed] = deque()
         """Claimed ahead, waiting for their place in the window."""
         self._claimed = 0
@@ -104,7 +103,8 @@ class ChannelSender:
         """Follow the channel's row: its token, its pace, the size of its portfolio's tier."""
         self._portfolio = facts.portfolio
         self._tier_size = facts.tier_size
-        self._headers = {"Authorization": f"Bearer {self._shared.vault.unlock(facts.token)}"}
+        path = f"{self._shared.settings.graph_version}/{facts.phone_number_id}/messages"
+        self._head = self._shared.client.head(path, self._shared.vault.unlock(facts.token))
         if facts.pace != self._window.base:
             self._window.set_pace(facts.pace)
 
@@ -279,7 +279,7 @@ class ChannelSender:
         done = Sending(verdicts.UNREADABLE, True)
         try:
             body = sending.compose(claimed, self._shared.installation_key)
-            done = await self._shared.connection.send(self._url, self._headers, body, self._note_leaving)
+            done = await sending.send(self._shared.client, self._head, body, self._note_leaving)
             if not done.has_left:
                 self._window.give_back()
             self._react(done)

@@ -18,7 +18,8 @@ from broadcaster import log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
-from broadcaster.meta.sending import ANSWER_SECONDS, SendConnection
+from broadcaster.meta.send_client import SendClient
+from broadcaster.meta.sending import ANSWER_SECONDS
 from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import allowance, broadcasts, clock_turns, database, installation, leases
 from broadcaster.store.writer import Writer
@@ -123,14 +124,14 @@ class Worker:
     async def _main(self) -> None:
         self._stopping = asyncio.Event()
         recorder = Recorder(self._write)
-        async with SendConnection(self._answer_seconds) as connection:
+        async with SendClient(self._settings.graph_url, self._answer_seconds) as client:
             self._shared = Shared(
                 self._settings,
                 self._vault,
                 self._presence.id,
                 await self._write(installation.key),
                 self._write,
-                connection,
+                client,
                 recorder,
                 Windows(self._presence.id),
                 self._stopping,

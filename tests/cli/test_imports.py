@@ -11,7 +11,7 @@ from tests.support.commands import commands_of
 from tests.support.shell import Shell
 
 WEB = {"falcon", "jinja2", "prometheus_client", "waitress"}
-SENDING = {"aiohttp", "uvloop"}
+SENDING = {"aiohttp", "httptools", "uvloop"}
 DATA = {"cryptography", "cysqlite", "huey", "orjson", "peewee", "phonenumbers", "pydantic"}
 OTHERS = {"requests", "rich.progress", "standardwebhooks", "structlog"}
 HEAVY = WEB | SENDING | DATA | OTHERS

@@ -9,18 +9,19 @@ import pytest
 
 from broadcaster.domain import verdicts
 from broadcaster.domain.verdicts import Reaction
-from broadcaster.meta.sending import SendConnection, Sending
+from broadcaster.meta.send_client import SendClient
+from broadcaster.meta.sending import Sending, send
 from tests.support.peers import HEAD, answering, flooding, peer
 
 ACCEPTED = b'{"messages":[{"id":"wamid.1"}]}'
 
 
 def sent_to(url: str) -> Sending:
-    async def send() -> Sending:
-        async with SendConnection(answer_seconds=600) as connection:
-            return await connection.send(url, {}, b"{}", lambda: None)
+    async def post() -> Sending:
+        async with SendClient(url, answer_seconds=600) as client:
+            return await send(client, client.head("", "t"), b"{}", lambda: None)
 
-    return asyncio.run(send())
+    return asyncio.run(post())
 
 
 def whole(body: bytes, *headers: bytes) -> bytes:
@@ -90,8 +91,9 @@ def test_a_kept_connection_counts_each_answer_for_itself() -> None:
             connection.sendall(half)
 
     async def send_five(url: str) -> list[str | None]:
-        async with SendConnection() as connection:
-            return [(await connection.send(url, {}, b"{}", lambda: None)).verdict.wamid for _ in range(5)]
+        async with SendClient(url, answer_seconds=600) as client:
+            head = client.head("", "t")
+            return [(await send(client, head, b"{}", lambda: None)).verdict.wamid for _ in range(5)]
 
     with peer(serve) as url:
         assert asyncio.run(send_five(url)) == ["wamid.1"] * 5
