@@ -19,8 +19,8 @@ import uvloop
 from broadcaster.errors import Misconfigured
 from broadcaster.meta import send_client
 from broadcaster.meta.send_client import Answer, Lost, SendClient, Unreached
-from tests.meta.fuzzed_sends import fuzz
 from tests.support.certificates import Certificate, make_certificate
+from tests.support.fuzzed_sends import fuzz
 from tests.support.peers import Serve, host, reset
 
 BODY = b'{"a":"b"}'

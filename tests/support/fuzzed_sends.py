@@ -1,6 +1,6 @@
 """Many requests at once to a host that closes, resets, breaks off and answers late, at random.
 
-    python -m tests.meta.fuzzed_sends [--sends 100000] [--at-once 200] [--seed 1]
+    python -m tests.support.fuzzed_sends [--sends 100000] [--at-once 200] [--seed 1]
 
 Prints how many were written twice, called unreached although they were read, called lost although the host
 had answered in whole and kept the connection, or given an answer that was not theirs: all must be 0. The
@@ -142,7 +142,7 @@ async def _fuzz(sends: int, at_once: int, seed: int) -> Found:
 
 def main() -> int:
     """Fuzz as the options ask; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="tests.meta.fuzzed_sends")
+    parser = argparse.ArgumentParser(prog="tests.support.fuzzed_sends")
     parser.add_argument("--sends", type=int, default=100_000)
     parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
