@@ -11,7 +11,7 @@ from broadcaster import log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.domain import strict_json
-from broadcaster.errors import Faults, Forbidden, Malformed, Unauthorized
+from broadcaster.errors import BroadcasterError, Faults, Forbidden, Malformed, Unauthorized
 from broadcaster.meta import payloads
 from broadcaster.services import meta_events
 from broadcaster.store import database
@@ -58,6 +58,9 @@ def receive(context: Context, request: falcon.Request) -> None:
 def _store(context: Context, callback: meta_events.ReceivedCallback) -> None:
     try:
         context.gather(_take, _Received(callback, context.settings.stop_words))
+    except BroadcasterError:
+        # Too busy for it: Meta sends it again.
+        raise
     except Exception as error:
         if database.is_trouble(error):
             raise
