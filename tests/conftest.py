@@ -13,7 +13,12 @@ from broadcaster.sandbox import testbed
 from broadcaster.store import database
 from tests.support.channels import add_channel
 from tests.support.client import Client
-from tests.support.databases import copy_database, leave_database, make_database
+from tests.support.databases import (
+    copy_database,
+    hold_writes_to_their_turn,
+    leave_database,
+    make_database,
+)
 from tests.support.installation import Field, Prepared, prepare
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
@@ -29,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run on the standard library's sqlite3 instead of cysqlite",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def writes_in_turn() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        hold_writes_to_their_turn(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from broadcaster.config import Settings
 from broadcaster.domain import strict_json
 from broadcaster.errors import BroadcasterError, Faults, Invalid, NotFound
 from broadcaster.meta.management import Graph
-from broadcaster.store import channels, definitions
+from broadcaster.store import channels, database, definitions
 from broadcaster.store.models import Channel
 from broadcaster.vault import Vault
 
@@ -40,20 +40,19 @@ def add(
     kept: dict[str, Any] = {"portfolio": portfolio or (known.portfolio if known else waba_id)}
     if pace is not None:
         kept["pace_override"] = pace
-    row = channels.save(
-        {
-            "phone_number_id": phone_number_id,
-            "waba_id": waba_id,
-            "access_token": vault.lock(access_token),
-            **kept,
-            **facts,
-        },
-        now,
-    )
-    # The token has just proved good: what was held for want of one may go on.
-    if row.pause_reason == "token" and channels.resume(row.id):
-        row = channels.get(row.id)
-    return row, _keep_templates(waba_id, found, now)
+    told = {
+        "phone_number_id": phone_number_id,
+        "waba_id": waba_id,
+        "access_token": vault.lock(access_token),
+        **kept,
+        **facts,
+    }
+    with database.transaction():
+        row = channels.save(told, now)
+        # The token has just proved good: what was held for want of one may go on.
+        if row.pause_reason == "token" and channels.resume(row.id):
+            row = channels.get(row.id)
+        return row, _keep_templates(waba_id, found, now)
 
 
 def _check(phone_number_id: str, waba_id: str, access_token: str, pace: float | None) -> None:

@@ -1,8 +1,4 @@
-"""The database: opening it, bringing its schema up to date, and what differs between engines.
-
-cysqlite is the driver because it brings its own SQLite: the one of Debian 12 has the WAL-reset
-corruption fault (3.7.0 to 3.51.2). `sqlite+stdlib:///` takes the standard library's instead.
-"""
+"""The database: opening it, bringing its schema up to date, and what differs between engines."""
 
 import fcntl
 import json
@@ -21,18 +17,15 @@ from peewee import (
     Model,
     PeeweeException,
     ProgrammingError,
-    SqliteDatabase,
 )
 from playhouse.cysqlite_ext import CySqliteDatabase
 from playhouse.migrations import Runner
 
 from broadcaster.errors import Misconfigured
 from broadcaster.store import models
+from broadcaster.store.sqlite import BUSY_SECONDS, DRIVERS
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-DRIVERS: dict[str, type[SqliteDatabase]] = {"sqlite": CySqliteDatabase, "sqlite+stdlib": SqliteDatabase}
-"""For each engine a database URL may begin with."""
-
 _PRAGMAS = {
     "journal_mode": "wal",
     # NORMAL may forget a claim when the power fails, and the message would be sent twice.
@@ -41,7 +34,6 @@ _PRAGMAS = {
     "cache_size": -8000,
     "journal_size_limit": 67_108_864,
 }
-BUSY_SECONDS = 10
 _LEAST_ROOM = 4 * 1024 * 1024
 """Bytes."""
 _NAMED = re.compile(r":([a-z_]+)")

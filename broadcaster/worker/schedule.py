@@ -16,7 +16,7 @@ from peewee import Database
 
 from broadcaster import log
 from broadcaster.clock import epoch_ms
-from broadcaster.store import callbacks, idempotency, webhooks
+from broadcaster.store import callbacks, database, idempotency, webhooks
 
 DAY = 86_400_000
 KEPT_DAYS = 30
@@ -31,14 +31,14 @@ class Schedule:
 
     def __init__(
         self,
-        database: Database,
+        opened: Database,
         wake: Callable[[int], None] | None = None,
         refresh: Callable[[], None] | None = None,
         purge: Callable[[], None] | None = None,
     ):
         """`wake` is called in the worker when a channel's time has come, `refresh` every quarter of an
         hour, `purge` every night; others only store."""
-        self.huey = SqlHuey("broadcaster", database=database, results=False)
+        self.huey = SqlHuey("broadcaster", database=opened, results=False)
 
         @self.huey.task(name="start")
         def start(channel_id: int) -> None:
@@ -67,7 +67,8 @@ class Schedule:
 
     def clear(self) -> None:
         """Forget all wake-ups; the sweep finds what is due."""
-        self.huey.flush()
+        with database.transaction():
+            self.huey.flush()
 
     def waiting(self) -> dict[str, int]:
         """How many tasks huey has at hand, and how many for later."""

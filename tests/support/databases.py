@@ -1,9 +1,18 @@
 """A migrated database, made once and copied for each test."""
 
+import re
 import shutil
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from broadcaster.store import database, models
+from broadcaster.store.sqlite import CySqlite, StdlibSqlite
+
+_WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH\b.*?\)\s*(INSERT|UPDATE|DELETE)\b)", re.S | re.I)
+_PACKAGE = Path(database.__file__).parents[1]
+_ABOVE_STORE = tuple(str(_PACKAGE / floor) + "/" for floor in ("services", "worker", "web", "cli"))
 
 
 def make_database(path: Path) -> Path:
@@ -24,3 +33,30 @@ def copy_database(made: Path, url: str) -> None:
     target = Path(url.partition(":///")[2])
     target.parent.mkdir(mode=0o700, parents=True)
     shutil.copy(made, target)
+
+
+def hold_writes_to_their_turn(patch: Any) -> None:
+    """Have a write outside of a transaction raise AssertionError where the product makes it: it would wait
+    for SQLite's lock beside the queue, and starve. Tests may ask the store for what they like."""
+    for kind in (CySqlite, StdlibSqlite):
+        patch.setattr(kind, "execute_sql", _checked(kind.execute_sql))
+
+
+def _checked(really: Any) -> Any:
+    def execute_sql(self: Any, sql: str, *args: Any, **options: Any) -> Any:
+        if self.transaction_depth() == 0 and _WRITES.match(sql):
+            callers = _callers(sys._getframe(1))
+            assert not callers, f"{callers} write outside of a transaction: {sql}"
+        return really(self, sql, *args, **options)
+
+    return execute_sql
+
+
+def _callers(frame: FrameType | None) -> list[str]:
+    """The product's functions above the store that a statement comes from."""
+    found = []
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_ABOVE_STORE):
+            found.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        frame = frame.f_back
+    return found
