@@ -70,10 +70,11 @@ def _passed(message: Standing, receipt: Receipt) -> Standing:
     higher = RANKS[receipt.status] > RANKS[message.delivery]
     delivery = receipt.status if higher else message.delivery
     undelivered = delivery == "failed"
-    return replace(
-        message,
+    # Not by replace(), which takes three times as long.
+    return Standing(
         state="sent",
         delivery=delivery,
+        attempt=message.attempt,
         wamid=message.wamid or receipt.wamid,
         sent_at=message.sent_at or receipt.at,
         delivered_at=message.delivered_at or (receipt.at if receipt.status == "delivered" else None),

@@ -106,6 +106,13 @@ class Callback:
     templates: list[TemplateNews] = field(default_factory=list)
     numbers: list[NumberNews] = field(default_factory=list)
 
+    @property
+    def says_more(self) -> bool:
+        """Whether anything is in it besides receipts."""
+        return bool(
+            self.inbound or self.preferences or self.pairs or self.changes or self.templates or self.numbers
+        )
+
 
 def read(document: Any) -> Callback:
     """The parts of a callback that are known."""

@@ -29,7 +29,8 @@ def take(received: Sequence[ReceivedCallback], stop_words: Iterable[str], now: i
     _keep(received, now, True)
     outcomes.receive([receipt for one in received for receipt in one.known.receipts], now)
     for one in received:
-        follow(one.known, stop_words, now)
+        if one.known.says_more:
+            follow(one.known, stop_words, now)
 
 
 def keep(received: Sequence[ReceivedCallback], now: int) -> None:

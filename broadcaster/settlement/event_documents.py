@@ -6,9 +6,9 @@ delivers it. A new type is one EventType, listed in EVENT_TYPES.
 """
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NotRequired, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TypeVar, get_args
 
 from typing_extensions import TypedDict
 
@@ -167,13 +167,15 @@ USUAL = tuple(kind.type for kind in EVENT_TYPES if not kind.is_of_message)
 WEBHOOK_TEST = EventType("webhook.test", TestDocument, "Somebody tries whether a webhook is reached.")
 """Goes to one webhook, whatever it asked for."""
 
-_OF_MESSAGE: dict[str, EventType[MessageDocument]] = {
+Happening = Literal["sent", "delivered", "read", "failed"]
+HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+"""In the order in which they are told."""
+_OF_MESSAGE: dict[Happening, EventType[MessageDocument]] = {
     "sent": MESSAGE_SENT,
     "delivered": MESSAGE_DELIVERED,
     "read": MESSAGE_READ,
     "failed": MESSAGE_FAILED,
 }
-Happening = Literal["sent", "delivered", "read", "failed"]
 
 
 def tell(kind: EventType[Document], documents: Sequence[Document], now: int) -> None:
@@ -207,14 +209,17 @@ def tell_broadcasts(kind: EventType[BroadcastDocument], broadcast_ids: Sequence[
         )
 
 
-def tell_messages(what: Happening, message_ids: Sequence[int], now: int) -> None:
-    """Tell that this happened to each of these messages, if anybody asked for such events."""
-    kind = _OF_MESSAGE[what]
-    if not message_ids or not events.listening(kind.type):
+def tell_messages(happened: Mapping[Happening, Sequence[int]], now: int) -> None:
+    """Tell what happened to which messages (their ids), if anybody asked for such events."""
+    if not any(happened.values()):
         return
-    rows = message_queries.rows(message_ids)
-    names = {row.id: row.public_id for row in broadcasts.rows({row.broadcast_id for row in rows})}
-    tell(kind, [_message(row, names[row.broadcast_id], kind) for row in rows], now)
+    asked_for = events.asked_for()
+    for what in HAPPENINGS:
+        kind, message_ids = _OF_MESSAGE[what], happened.get(what)
+        if message_ids and kind.type in asked_for:
+            rows = message_queries.rows(message_ids)
+            names = {row.id: row.public_id for row in broadcasts.rows({row.broadcast_id for row in rows})}
+            tell(kind, [_message(row, names[row.broadcast_id], kind) for row in rows], now)
 
 
 def tell_assigned(rows: Sequence[Assigned], now: int) -> None:

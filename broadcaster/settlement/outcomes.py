@@ -52,8 +52,9 @@ class Answer(NamedTuple):
 class Settled(NamedTuple):
     """What became of one message, as far as it concerns others.
 
-    `has_left` if this is the first that says it was handed over; `news` is what is new about it; `code` and
-    `text` tell a failure, and `holds` what has to be mended before the next message can leave.
+    `has_left` if this is the first that says it was handed over; `is_moved` if it may have been the last of
+    its broadcast; `news` is what is new about it; `code` and `text` tell a failure, and `holds` what has to
+    be mended before the next message can leave.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Settled(NamedTuple):
     at: int
     source: Literal["answer", "receipt", "sweep"]
     has_left: bool = False
+    is_moved: bool = True
     news: Happening | None = None
     code: str | None = None
     text: str | None = None
@@ -85,7 +87,8 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
     early = callbacks.take_early([move.wamid for move in moves if isinstance(move, Sent)])
     answered = [_answered(*pair, moved) for pair in zip(answers, moves, strict=True)]
     # What came before its answer is followed with it, so that a broadcast's end tells of it, too.
-    return follow([*answered, *_settle_receipts(early, True, now).settled], now, counted)
+    received = _settle_receipts(early, True, now)
+    return follow([*answered, *received.settled], now, [*counted, *received.counted])
 
 
 _OUTCOMES: dict[type[Move], str] = {Sent: "sent", Failed: "failed", PutBack: "put_back", Lost: "lost"}
@@ -151,20 +154,21 @@ def receive(receipts: Sequence[Receipt], now: int, heed_failures: bool = True) -
 
     Without `heed_failures` a failure changes its message alone: nobody opts out and nothing is held.
     """
-    changed, settled = _settle_receipts(receipts, heed_failures, now)
-    return Received(changed, follow(settled, now))
+    changed, settled, counted = _settle_receipts(receipts, heed_failures, now)
+    return Received(changed, follow(settled, now, counted))
 
 
 class _SettledReceipts(NamedTuple):
-    """How many messages changed, and what became of each that receipts are about."""
+    """How many messages changed, what became of each that receipts are about, and how many came."""
 
     changed: int
     settled: list[Settled]
+    counted: list[Counted]
 
 
 def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int) -> _SettledReceipts:
     if not receipts:
-        return _SettledReceipts(0, [])
+        return _SettledReceipts(0, [], [])
     matched = callbacks.match(receipts, now)
     moved = messages.receive(matched, now)
     if log.is_detailed():
@@ -173,13 +177,13 @@ def _settle_receipts(receipts: Sequence[Receipt], heed_failures: bool, now: int)
     senders = broadcasts.channels_of({row.broadcast_id for row in moved})
     _note_handed_over(moved, senders, now)
     channel_of = {row.id: senders[row.broadcast_id] for row in moved}
-    tallies.add(
+    counted = [
         Counted("receipts", channel_of[one.message_id], one.receipt.status)
         for one in matched
         if one.message_id in channel_of
-    )
+    ]
     settled = [one for row in moved for one in _received(row, senders[row.broadcast_id], heed_failures, now)]
-    return _SettledReceipts(sum(row.is_changed for row in moved), settled)
+    return _SettledReceipts(sum(row.is_changed for row in moved), settled, counted)
 
 
 def _note_handed_over(moved: Iterable[Moved], senders: Mapping[int, int], now: int) -> None:
@@ -218,10 +222,10 @@ def _beside(recipient: str, told: Names) -> Names:
 def _received(row: Moved, channel_id: int, heed_failures: bool, now: int) -> Iterator[Settled]:
     """What became of the message, and what each failure of it tells."""
     about = (row.id, row.broadcast_id, channel_id, row.recipient, now)
-    yield Settled(*about, "receipt", row.has_left, row.delivery)
+    yield Settled(*about, "receipt", row.has_left, row.is_moved, row.delivery)
     for failure in row.failures if heed_failures else ():
         holds = _reason_to_hold(failure, now)
-        yield Settled(*about, "receipt", code=failure.code, text=failure.text, holds=holds)
+        yield Settled(*about, "receipt", is_moved=False, code=failure.code, text=failure.text, holds=holds)
 
 
 def _reason_to_hold(failure: Receipt, now: int) -> PauseReason | None:
@@ -279,7 +283,8 @@ def follow(settled: Sequence[Settled], now: int, counted: Iterable[Counted] = ()
     _hold(settled, now)
     _tell(settled, now)
     tallies.add([*counted, *_ends(settled)])
-    return lifecycle.finish({row.broadcast_id for row in settled}, now) if settled else []
+    moved = {row.broadcast_id for row in settled if row.is_moved}
+    return lifecycle.finish(moved, now) if moved else []
 
 
 def _ends(settled: Iterable[Settled]) -> Iterator[Counted]:
@@ -317,10 +322,11 @@ def _hold(settled: Iterable[Settled], now: int) -> None:
 
 
 def _tell(settled: Sequence[Settled], now: int) -> None:
-    event_documents.tell_messages("sent", [row.id for row in settled if row.has_left], now)
-    happenings: tuple[Happening, ...] = ("delivered", "read", "failed")
-    for happening in happenings:
-        event_documents.tell_messages(happening, [row.id for row in settled if row.news == happening], now)
+    happenings: dict[Happening, list[int]] = {"sent": [row.id for row in settled if row.has_left]}
+    for row in settled:
+        if row.news is not None:
+            happenings.setdefault(row.news, []).append(row.id)
+    event_documents.tell_messages(happenings, now)
 
 
 def _log_answers(answers: Iterable[Answer]) -> None:

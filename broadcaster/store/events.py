@@ -49,6 +49,12 @@ def listening(type: str) -> list[int]:
     return [row_id for row_id, types in database.tuples(query) if type in types.split()]
 
 
+def asked_for() -> set[str]:
+    """The types that any webhook wants to be told of."""
+    query = Webhook.select(Webhook.types).where(Webhook.disabled_at.is_null())
+    return {type for (types,) in database.tuples(query) for type in types.split()}
+
+
 def page(type: str | None, after: int, limit: int) -> list[Event]:
     """Events after an id, of one type if given."""
     query = Event.select().where(Event.id > after)

@@ -5,7 +5,7 @@ rows in the order of their arguments and are guarded by state and attempt, so th
 comes late cannot undo what happened meanwhile.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 from peewee import Case, fn
@@ -15,7 +15,7 @@ from broadcaster.domain.decide import Claimed, Failed, Lost, Move, PutBack, Sent
 from broadcaster.domain.names import NOBODY, Names
 from broadcaster.domain.receipts import UNDELIVERED, Receipt, Standing, settle
 from broadcaster.domain.words import Delivery, MessageState
-from broadcaster.store import database, message_queries, statuses
+from broadcaster.store import database, statuses
 from broadcaster.store.models import Broadcast, Message
 
 MAYBE = "OUTCOME_UNKNOWN"
@@ -28,15 +28,16 @@ _NEVER = 2**62
 class Moved(NamedTuple):
     """What became of a message.
 
-    `is_changed` is False where a receipt said nothing new; `has_left` if this is the first that says it was
-    handed over; `delivery` is what is new about it, None if nothing; `failures` are the receipts that told
-    one.
+    `is_changed` is False where a receipt said nothing new, `is_moved` where the state is the one it was;
+    `has_left` if this is the first that says it was handed over; `delivery` is what is new about it, None if
+    nothing; `failures` are the receipts that told one.
     """
 
     id: int
     broadcast_id: int
     recipient: str
     is_changed: bool = True
+    is_moved: bool = True
     has_left: bool = False
     delivery: Delivery | None = None
     failures: tuple[Receipt, ...] = ()
@@ -307,10 +308,9 @@ class Matched(NamedTuple):
     receipt: Receipt
 
 
-_RECEIVED = (
-    "state", "delivery", "wamid", "sent_at", "delivered_at", "read_at", "undelivered_at", "error_code",
-    "error_text",
-)  # fmt: skip
+_TOLD = ("delivery", "delivered_at", "read_at", "undelivered_at", "error_code", "error_text")
+"""What most receipts change, and no more."""
+_RECEIVED = ("state", "wamid", "sent_at", *_TOLD)
 
 
 def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
@@ -322,37 +322,57 @@ def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
     for message_id, attempt, receipt in matched:
         by_message.setdefault(message_id, []).append((receipt, attempt))
     moved: list[Moved] = []
-    changed: list[tuple[Any, ...]] = []
-    for row in message_queries.rows(list(by_message)):
+    told: list[tuple[Any, ...]] = []
+    handed_over: list[tuple[Any, ...]] = []
+    for row_id, broadcast_id, recipient, attempt, settled_at, pricing, *facts in _standings(list(by_message)):
         # A later attempt than ours is one that a database restored from a backup has forgotten.
-        news = [(receipt, min(attempt, row.attempt)) for receipt, attempt in by_message[row.id]]
-        before = Standing(**{name: getattr(row, name) for name in (*_RECEIVED, "attempt")})
+        news = [(receipt, min(tried, attempt)) for receipt, tried in by_message[row_id]]
+        before = Standing(attempt=attempt, **dict(zip(_RECEIVED, facts, strict=True)))
         after = settle(before, news)
+        is_moved = after.state != before.state
         if after != before:
-            values = (getattr(after, name) for name in _RECEIVED)
-            settled_at = row.settled_at if after.state == before.state else now
-            pricing = next((strict_json.dumps(r.pricing) for r, _ in news if r.pricing), row.pricing)
-            changed.append((row.id, row.attempt, settled_at, pricing, *values))
+            pricing = next((strict_json.dumps(r.pricing) for r, _ in news if r.pricing), pricing)
+            changes = (row_id, attempt, pricing, *(getattr(after, name) for name in _TOLD))
+            if is_moved or (after.wamid, after.sent_at) != (before.wamid, before.sent_at):
+                settled_at = now if is_moved else settled_at
+                handed_over.append((*changes, settled_at, after.state, after.wamid, after.sent_at))
+            else:
+                told.append(changes)
         moved.append(
             Moved(
-                row.id,
-                row.broadcast_id,
-                row.recipient,
+                row_id,
+                broadcast_id,
+                recipient,
                 is_changed=after != before,
+                is_moved=is_moved,
                 has_left=after.state == "sent" != before.state,
                 delivery=_news(before, after),
                 failures=tuple(receipt for receipt, _ in news if receipt.status == "failed"),
                 names=news[-1][0].names,
             )
         )
-    names = ("settled_at", "pricing", *_RECEIVED)
+    # An index is written for each of its columns that a statement names, whatever the value.
+    _write(("pricing", *_TOLD), told)
+    _write(("pricing", *_TOLD, "settled_at", "state", "wamid", "sent_at"), handed_over)
+    return moved
+
+
+def _standings(ids: Sequence[int]) -> Iterator[list[Any]]:
+    """Of each of these messages its id, broadcast, recipient, attempt, settled_at, pricing, and what receipts
+    change."""
+    names = ("id", "broadcast_id", "recipient", "attempt", "settled_at", "pricing", *_RECEIVED)
+    columns = [getattr(Message, name) for name in names]
+    for part in database.parts(ids, 1000):
+        yield from database.fetch_at_once(Message.select(*columns).where(Message.id.in_(part)))
+
+
+def _write(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     database.change_rows(
         f"UPDATE message SET {', '.join(f'{name} = v.{name}' for name in names)} FROM v"
         " WHERE message.id = v.id AND message.attempt = v.attempt",
         ("id", "attempt", *names),
-        changed,
+        rows,
     )
-    return moved
 
 
 def _news(before: Standing, after: Standing) -> Delivery | None:

@@ -1,7 +1,5 @@
 """The WSGI application: the routes of all APIs, and for each path the one that words its refusals."""
 
-import re
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,11 +17,9 @@ from broadcaster.web.dialects import DIALECTS
 from broadcaster.web.large_bodies import LargeBodies
 from broadcaster.web.own.operations import own
 from broadcaster.web.refusals import Refusal, status_of
-from broadcaster.web.requests import Context
+from broadcaster.web.requests import Context, request_id
 from broadcaster.web.service import APIS
 from broadcaster.worker.schedule import Schedule
-
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 logger = log.get(__name__)
 
@@ -54,8 +50,7 @@ class _Trace:
     """Gives each request an id that stands in its answer and on every line logged for it."""
 
     def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
-        given = request.get_header("X-Request-Id") or ""
-        request.context.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request.context.id = request_id(request.get_header("X-Request-Id"))
         log.about(request=request.context.id)
 
     def process_response(

@@ -1,8 +1,8 @@
 """What Meta sends to /callbacks/meta. Nothing is read before its signature is found right."""
 
-import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import falcon
@@ -11,7 +11,7 @@ from broadcaster import log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.domain import strict_json
-from broadcaster.errors import BroadcasterError, Faults, Forbidden, Malformed, Unauthorized
+from broadcaster.errors import BroadcasterError, Forbidden, Malformed, Unauthorized
 from broadcaster.meta import payloads
 from broadcaster.services import meta_events
 from broadcaster.store import database
@@ -20,6 +20,7 @@ from broadcaster.web.large_bodies import wait_for_turn
 from broadcaster.web.refusals import TooLarge
 from broadcaster.web.requests import Context
 
+PATH = "/callbacks/meta"
 LARGEST = 4 * 1024 * 1024
 """Bytes; Meta's are at most 3 MB (Meta, webhooks)."""
 SIGNATURE = "X-Hub-Signature-256"
@@ -28,7 +29,7 @@ _DEEPEST = 40
 logger = log.get(__name__)
 
 
-class _Received(NamedTuple):
+class Received(NamedTuple):
     """A callback, and the stop words of the installation it came to, which are the same for all."""
 
     callback: meta_events.ReceivedCallback
@@ -49,15 +50,27 @@ def receive(context: Context, request: falcon.Request) -> None:
         raise TooLarge(f"a callback has at most {LARGEST} bytes")
     wait_for_turn(request)
     raw = request.bounded_stream.read(LARGEST + 1)
-    _check_signature(context.settings, raw, request.get_header(SIGNATURE))
-    callback = meta_events.ReceivedCallback(raw.decode(), payloads.read(_document(raw)))
+    received = read(context.settings, raw, request.get_header(SIGNATURE))
     with metrics.timed_callback():
-        _store(context, callback)
+        _store(context, received)
 
 
-def _store(context: Context, callback: meta_events.ReceivedCallback) -> None:
+def read(settings: Settings, raw: bytes, signature: str | None) -> Received:
+    """A callback's body, understood as far as it is known; raises Unauthorized and Malformed."""
+    _check_signature(settings, raw, signature)
+    callback = meta_events.ReceivedCallback(raw.decode(), payloads.read(_document(raw)))
+    return Received(callback, settings.stop_words)
+
+
+def take(received: Sequence[Received]) -> None:
+    """Keep callbacks and do what they ask. A writer's job."""
+    callbacks = [one.callback for one in received]
+    meta_events.take(callbacks, received[0].stop_words, epoch_ms())
+
+
+def _store(context: Context, received: Received) -> None:
     try:
-        context.gather(_take, _Received(callback, context.settings.stop_words))
+        context.gather(take, received)
     except BroadcasterError:
         # Too busy for it: Meta sends it again.
         raise
@@ -66,34 +79,34 @@ def _store(context: Context, callback: meta_events.ReceivedCallback) -> None:
             raise
         # Meta would send it again for days: keep it, and replay it once the fault is mended.
         logger.exception("a callback was kept but not understood")
-        context.gather(_keep, callback)
+        context.gather(_keep, received)
 
 
 def _check_signature(settings: Settings, raw: bytes, signature: str | None) -> None:
     """Raises Unauthorized unless one of our secrets made the signature over these very bytes."""
+    shown = (signature or "").removeprefix("sha256=").strip().lower().encode()
     # While Meta's secret rotates both hold; all are tried, so that time tells nothing.
-    secrets = [secret for secret in (settings.app_secret or "").split(",") if secret.strip()]
-    shown = (signature or "").removeprefix("sha256=").strip().lower()
-    right = [hmac.new(s.strip().encode(), raw, hashlib.sha256).hexdigest() for s in secrets]
-    found = [hmac.compare_digest(one.encode(), shown.encode()) for one in right]
+    right = [hmac.digest(secret, raw, "sha256").hex() for secret in _secrets(settings.app_secret or "")]
+    found = [hmac.compare_digest(one.encode(), shown) for one in right]
     if not any(found):
         raise Unauthorized("the signature is missing or was not made with the app's secret")
 
 
+@cache
+def _secrets(told: str) -> tuple[bytes, ...]:
+    return tuple(secret.strip().encode() for secret in told.split(",") if secret.strip())
+
+
 def _document(raw: bytes) -> object:
     # Duplicate keys and odd characters are Meta's own affair: the body is kept as it came.
-    document = strict_json.loads(raw, Faults())
+    document = strict_json.loads_lenient(raw)
     if not isinstance(document, dict):
         raise Malformed("a callback is a JSON object")
-    if strict_json.depth(document) > _DEEPEST:
+    # Nothing is nested deeper than it has brackets, and few have so many.
+    if raw.count(b"{") + raw.count(b"[") > _DEEPEST and strict_json.depth(document) > _DEEPEST:
         raise Malformed("the document is nested too deeply")
     return document
 
 
-def _keep(received: list[meta_events.ReceivedCallback]) -> None:
-    meta_events.keep(received, epoch_ms())
-
-
-def _take(received: list[_Received]) -> None:
-    callbacks = [one.callback for one in received]
-    meta_events.take(callbacks, received[0].stop_words, epoch_ms())
+def _keep(received: list[Received]) -> None:
+    meta_events.keep([one.callback for one in received], epoch_ms())

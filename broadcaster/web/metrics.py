@@ -78,7 +78,12 @@ def timed_callback() -> Iterator[None]:
     """Note how long the callback took that is answered within."""
     begun = time.perf_counter()
     yield
-    _callbacks.observe(time.perf_counter() - begun)
+    note_callback(time.perf_counter() - begun)
+
+
+def note_callback(seconds: float) -> None:
+    """Note how long a callback took."""
+    _callbacks.observe(seconds)
 
 
 def figures(context: Context) -> bytes:

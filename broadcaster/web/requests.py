@@ -1,6 +1,8 @@
 """What every request has: the installation it came to, a token, and the wish to be carried out once."""
 
 import hashlib
+import re
+import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from broadcaster.worker.schedule import Schedule
 MOST_GATHERED = 64
 """Rows that wait for the writer at a time, half of the threads there are."""
 _GATHER_SECONDS = 5
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _NOT_NOW = "the database takes nothing at the moment"
 
 
@@ -60,6 +63,11 @@ class Context:
             # Taken after all, it is taken twice, which changes nothing.
             taken.cancel()
             raise Busy(_NOT_NOW) from None
+
+
+def request_id(given: str | None) -> str:
+    """The id a request is logged and answered with: the caller's own where it may stand there."""
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def authenticated(request: falcon.Request, now: int) -> access.Caller:

@@ -26,6 +26,7 @@ from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
 from broadcaster.web.admission import SMALL, Allowed, head
 from broadcaster.web.app import make_app
+from broadcaster.web.callback_lane import CallbackLane
 from broadcaster.web.courtesy import CourtesyMiddleware
 from broadcaster.web.own.refusals import PROBLEM_TYPE, problem
 from broadcaster.web.refusals import Refusal
@@ -159,6 +160,7 @@ class _Channel(HTTPChannel):
     task_class = _Task
     error_task_class = _ProblemTask
     close_when_flushed: bool
+    requests: list[_Request]
     _rests_until = 0.0
     _lingers = False
     """Whether an answer must be read before the connection is closed."""
@@ -213,6 +215,39 @@ class _Channel(HTTPChannel):
         if self.request is not None:
             self.request.begun = time.time()
 
+    def answer(self, said: bytes) -> None:
+        """Answer the first request in these bytes, on the server's loop: what service() does in a thread."""
+        with self.requests_lock:
+            self.requests.pop(0).close()
+            if not self.connected:
+                # Whoever asked has left.
+                for request in self.requests:
+                    request.close()
+                self.requests = []
+                self.close_when_flushed = True
+                return
+            self._say(said)
+            if self.requests:
+                self.server.add_task(self)
+            elif self.request is not None:
+                self.request.begun = time.time()
+                if self.request.expect_continue and self.request.headers_finished and not self.sent_continue:
+                    self.send_continue()
+
+    def _say(self, said: bytes) -> None:
+        with self.outbuf_lock:
+            sent = 0
+            if not self.total_outbufs_len:
+                try:
+                    sent = self.send(said)
+                except OSError:
+                    self.will_close = True
+                    return
+            if sent < len(said) and self.connected:
+                self.outbufs[-1].append(said[sent:])
+                self.total_outbufs_len += len(said) - sent
+            self.last_activity = time.time()
+
     def give_up(self) -> None:
         """Have it closed in this very round."""
         self.will_close = True
@@ -266,6 +301,7 @@ class Server(TcpWSGIServer):
         self._accepts_from = 0.0
         self._told_shortage: float | None = None
         self._turned_at = self._answered_at = time.monotonic()
+        self._lane = CallbackLane(settings, writer, self.pull_trigger)
         adjustments = _adjustments(
             listen=_listen(settings.host, settings.port),
             threads=_WEB_THREADS,
@@ -307,7 +343,18 @@ class Server(TcpWSGIServer):
             self._turned_at = time.monotonic()
             if not self.task_dispatcher.queue:
                 self.note_answer()
-            wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+            self._go_round(1)
+
+    def _go_round(self, seconds: float) -> None:
+        """Wait so long at most for something to happen, and do what it asks."""
+        wasyncore.loop(timeout=seconds, map=self._map, use_poll=True, count=1)
+        if self._lane.turn(super().add_task):
+            self.note_answer()
+
+    def add_task(self, task: Any) -> None:
+        """The first request of a connection is whole."""
+        if not self._lane.takes(task):
+            super().add_task(task)
 
     def note_answer(self) -> None:
         """A request was answered, or none waits for a thread."""
@@ -394,7 +441,7 @@ class Server(TcpWSGIServer):
         self.del_channel()
         self.socket.close()
         while time.monotonic() < deadline and any(map(_is_busy, list(self.active_channels.values()))):
-            wasyncore.loop(timeout=0.05, map=self._map, use_poll=True, count=1)
+            self._go_round(0.05)
         self.task_dispatcher.shutdown(timeout=max(0.0, deadline - time.monotonic()))
 
 

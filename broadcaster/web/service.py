@@ -40,7 +40,7 @@ class Verification(Query):
     challenge: Annotated[str, Field(alias="hub.challenge")] = ""
 
 
-@service.get("/callbacks/meta", open=True, errors=(403,))
+@service.get(meta_callback.PATH, open=True, errors=(403,))
 def verify_callbacks(call: Call, query: Verification) -> Plain:
     """Meta asks whether the address is ours"""
     meta_callback.check_verification(call.context.settings, query.mode, query.verify_token)
@@ -48,7 +48,7 @@ def verify_callbacks(call: Call, query: Verification) -> Plain:
 
 
 @service.post(
-    "/callbacks/meta",
+    meta_callback.PATH,
     open=True,
     errors=(400, 401, 413, 503),
     largest=meta_callback.LARGEST,
