@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from broadcaster.store.messages import Draft
 from broadcaster.store.models import Channel
 
 CHANNEL = "100000000000001"
+SECRET = "bench"
 LATENCY = ("--latency", "50")
 console = Console(highlight=False, width=120)
 table = Table("", "measured", "beside", "mark", box=None, header_style="bold", title_justify="left")
@@ -225,6 +229,101 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
     )
 
 
+@contextmanager
+def stand_in(here: testbed.Installation, throughput: int) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A lean Graph for an installation that tells of each message in three callbacks; called once at the end
+    for what it saw."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    here.environ["BROADCASTER_PORT"], here.url = port, f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "benchmarks.stand_in", "50", str(throughput)]
+    with subprocess.Popen(
+        [*command, here.url + "/callbacks/meta", SECRET],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin and running.stdout
+        here.environ["BROADCASTER_GRAPH_URL"] = f"http://127.0.0.1:{running.stdout.readline().strip()}"
+
+        def report() -> dict[str, Any]:
+            assert running.stdin and running.stdout
+            running.stdin.close()
+            seen: dict[str, Any] = json.loads(running.stdout.readline())
+            return seen
+
+        yield report
+        running.kill()
+
+
+def back_channel(folder: Path, *halves: str, per_second: int = 1000, count: int = 10_000) -> None:
+    """(h) A pace kept while each message brings three receipts, each in a POST of its own."""
+    place = folder / f"back-{len(halves)}-{per_second}"
+    place.mkdir()
+    with testbed.sandbox(place) as url:
+        here = testbed.Installation(place, url, app_secret=SECRET)
+        here.add_channel(CHANNEL, "--pace", str(per_second))
+    with stand_in(here, per_second) as report:
+        processes = [here.start(half) for half in halves] if halves else [here.start()]
+        pids = [process.popen.pid for process in processes]
+        documents = [request_of(5000, i) for i in range(count // 5000)]
+        before = sum(map(cpu_seconds, pids))
+        paths = [f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=d)['id']}" for d in documents]
+        while sum(here.ask("GET", path)["delivery"]["read"] for path in paths) < count:
+            time.sleep(0.1)
+        read_at = time.time()
+        cpu = sum(map(cpu_seconds, pids)) - before
+        seen = report()
+        for process in processes:
+            process.stop()
+    row(
+        f"{per_second:,}/s with three receipts each, {' and '.join(halves) or 'run'}",
+        f"{count / per_second / seen['seconds']:.0%} of the pace,"
+        f" {3 * count / (read_at - seen['firstAt']):,.0f} receipts/s, median {seen['median'] * 1000:.0f} ms",
+        f"{cpu:.1f} s CPU, {seen['throttled']} x 130429, {seen['refused']} refused",
+        "97 %, 2,700/s, 50 ms",
+    )
+
+
+def one_receipt(folder: Path, seconds: int = 6) -> None:
+    """(i) What a receipt costs beside a request that does nothing, each in a closed loop of 64 clients."""
+    place = folder / "receipt"
+    place.mkdir()
+    cost, rate = {}, {}
+    with testbed.sandbox(place) as url:
+        here = testbed.Installation(place, url, app_secret=SECRET)
+        here.add_channel(CHANNEL)
+        server = here.start("web")
+        fill(here, 10_000)
+        with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
+            key = opened.execute("SELECT key FROM installation").fetchone()[0]
+            opened.execute(
+                "UPDATE message SET state = 'sent', attempt = 1, wamid = 'wamid.b.' || id, sent_at = claimed_at"
+            )
+            opened.execute("UPDATE broadcast SET started_at = due_at, finished_at = due_at")
+        for what in ("nothing", "receipts"):
+            before = cpu_seconds(server.popen.pid)
+            arguments = ["loop", here.url, str(seconds), "64", what, SECRET, f"{key}:10000"]
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.stand_in", *arguments],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            seen = json.loads(done.stdout)
+            many = seen["count"] + seen["other"]
+            cost[what] = (cpu_seconds(server.popen.pid) - before) / many * 1e6
+            rate[what] = many / seen["seconds"]
+        server.stop()
+    row(
+        "a receipt beside a request that does nothing",
+        f"{cost['receipts']:.0f} us CPU, {rate['receipts']:,.0f}/s",
+        f"{cost['receipts'] / cost['nothing']:.2f} of nothing"
+        f" ({cost['nothing']:.0f} us, {rate['nothing']:,.0f}/s)",
+        "0.8 of nothing",
+    )
+
+
 def strangers(folder: Path, per_second: int = 700, seconds: int = 5) -> None:
     """(g) The pace of one process beside 16 clients that ask without end, each page for itself."""
     place = folder / "strangers"
@@ -333,6 +432,10 @@ def main() -> None:
             accept(folder)
         if not only or "receipts" in only:
             receipts(folder)
+        if not only or "back" in only:
+            one_receipt(folder)
+            back_channel(folder)
+            back_channel(folder, "web", "worker")
         if not only or "strangers" in only:
             strangers(folder)
         if not only or "counters" in only:

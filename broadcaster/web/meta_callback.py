@@ -58,7 +58,8 @@ def receive(context: Context, request: falcon.Request) -> None:
 def read(settings: Settings, raw: bytes, signature: str | None) -> Received:
     """A callback's body, understood as far as it is known; raises Unauthorized and Malformed."""
     _check_signature(settings, raw, signature)
-    callback = meta_events.ReceivedCallback(raw.decode(), payloads.read(_document(raw)))
+    known = payloads.read(_document(raw))
+    callback = meta_events.ReceivedCallback(raw.decode(), known)
     return Received(callback, settings.stop_words)
 
 

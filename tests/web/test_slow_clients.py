@@ -13,43 +13,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from broadcaster.cli.serving import raise_open_files
 from broadcaster.config import Settings
-from broadcaster.store.writer import Writer
-from broadcaster.vault import open_vault
 from broadcaster.web.server import Server
-from broadcaster.worker.schedule import Schedule
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import request_of
+from tests.support.servers import connect, serving
 from tests.support.waiting import wait_until
 
 PROMPT = 5
 """Seconds within which the others are answered: a deadline, for a busy machine too, not a measurement."""
-
-
-@contextmanager
-def serving(settings: Settings, db: Any, **limits: Any) -> Iterator[Server]:
-    raise_open_files()
-    here = settings.model_copy(update={"port": 0})
-    stopped = threading.Event()
-    server = Server(here, Schedule(db), open_vault(here.data_dir), Writer(), **limits)
-    loop = threading.Thread(target=server.serve_while, args=(lambda: not stopped.is_set(),))
-    loop.start()
-    try:
-        yield server
-    finally:
-        stopped.set()
-        server.pull_trigger()
-        loop.join()
-        server.drain(time.monotonic())
-        for channel in list(server.active_channels.values()):
-            channel.close()
-
-
-def connect(server: Server) -> socket.socket:
-    address = (server.effective_host, int(server.effective_port))
-    return socket.create_connection(address, timeout=10)
 
 
 def ask(server: Server) -> float:
