@@ -162,7 +162,10 @@ def _is_told(order: Order, row: dict[str, Any], receipts: Sequence[str]) -> bool
     last = receipts[-1]
     if last.startswith("failed"):
         failed_at_once = row["state"] == "failed" and _code(row) == last.partition(":")[2]
-        return failed_at_once or (row["state"], row["delivery"]) == ("sent", "failed")
+        has_failed = failed_at_once or (row["state"], row["delivery"]) == ("sent", "failed")
+        # A retry of what failed for sure may be stopped before it leaves.
+        is_withdrawn = row["state"] == "cancelled" and order.stop_asked and order.retries > 0
+        return has_failed or is_withdrawn
     return (row["state"], row["delivery"]) == ("sent", last)
 
 

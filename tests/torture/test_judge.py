@@ -67,10 +67,12 @@ def world(
         world(graph=[accepted(ANA), accepted(BEN), accepted(BEN)], risks=1),
         world(graph=[accepted(ANA), accepted(BEN), accepted(BEN)], on_unknown="resend"),
         world(graph=[accepted(ANA), accepted(BEN, ("failed:131049",)), accepted(BEN)], retries=1),
+        world(row(ANA), row(BEN, "cancelled", None, "131049"), retries=1, stop_asked=True,
+              graph=[accepted(ANA), accepted(BEN, ("sent", "failed:131049"))]),
     ],
     ids=["all read", "refused", "unknown", "no receipt", "stopped", "second try stopped",
          "undelivered", "resent by hand",
-         "resent by policy", "retried"],
+         "resent by policy", "retried", "retry stopped"],
 )  # fmt: skip
 def test_what_may_be_is_no_fault(found: Evidence) -> None:
     assert judge.faults(found) == []
