@@ -298,7 +298,7 @@ def one_receipt(folder: Path, seconds: int = 6) -> None:
         with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
             key = opened.execute("SELECT key FROM installation").fetchone()[0]
             opened.execute(
-                "UPDATE message SET state = 'sent', attempt = 1, wamid = 'wamid.b.' || id, sent_at = claimed_at"
+                "UPDATE message SET state = 'sent', attempt = 1, wamid = 'wamid.b.' || id, sent_at = 1"
             )
             opened.execute("UPDATE broadcast SET started_at = due_at, finished_at = due_at")
         for what in ("nothing", "receipts"):
