@@ -432,8 +432,9 @@ def main() -> None:
             accept(folder)
         if not only or "receipts" in only:
             receipts(folder)
-        if not only or "back" in only:
+        if not only or {"receipt", "back"} & only:
             one_receipt(folder)
+        if not only or "back" in only:
             back_channel(folder)
             back_channel(folder, "web", "worker")
         if not only or "strangers" in only:

@@ -203,6 +203,11 @@ def _length(head: bytes) -> int:
     return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
 
 
+def _recipient(place: int) -> str:
+    """Whom the benchmark's message at this place goes to."""
+    return f"+90555{place // 5000:03d}{place % 5000:04d}"
+
+
 async def _serve(latency: float, throughput: int, callback_url: str, secret: str) -> None:
     loop = asyncio.get_running_loop()
     stand_in = StandIn(latency, throughput, callback_url, secret)
@@ -243,8 +248,8 @@ def main() -> None:
         if what == "receipts":
             words = ("sent", "delivered", "read")
             requests = [
-                signed(receipt(word, f"wamid.b.{i}", f"+90555000{i:04d}", f"{key}.{i}.1"), secret.encode())
-                for i in range(1, int(count) + 1)
+                signed(receipt(word, f"wamid.b.{i + 1}", _recipient(i), f"{key}.{i + 1}.1"), secret.encode())
+                for i in range(int(count))
                 for word in words
             ]
         else:
