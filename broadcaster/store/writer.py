@@ -19,6 +19,7 @@ from broadcaster.store import database
 
 _MOST_AT_ONCE = 64
 _STUCK_SECONDS = 2
+_LONG_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -88,11 +89,13 @@ class Writer:
         while (batch := self._next_batch()) is not None:
             # From here on a caller who gives up waiting cannot take the job back.
             batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
-            self._begun = time.monotonic()
-            try:
-                self._commit_together(batch)
-            except BaseException as error:
-                self._commit_apart(batch, error)
+            while batch:
+                self._begun = time.monotonic()
+                try:
+                    batch = self._commit_together(batch)
+                except BaseException as error:
+                    self._commit_apart(batch, error)
+                    batch = []
             self._begun = None
         database.close()
 
@@ -109,17 +112,24 @@ class Writer:
             batch.append(job)
         return batch
 
-    def _commit_together(self, batch: list[_Job]) -> None:
+    def _commit_together(self, batch: list[_Job]) -> list[_Job]:
+        """Run jobs and commit, no more once that has taken long: who waits for the first should not wait for
+        the last, nor other processes for all. Returns those that are left."""
         gathered: dict[Callable[..., Any], list[Any]] = {}
-        for job in batch:
-            if job.is_row:
-                gathered.setdefault(job.call, []).append(job.row)
+        results: list[Any] = []
         with database.transaction():
-            results = [None if job.is_row else job.call() for job in batch]
+            begun = time.monotonic()
+            for job in batch:
+                if job.is_row:
+                    gathered.setdefault(job.call, []).append(job.row)
+                results.append(None if job.is_row else job.call())
+                if time.monotonic() - begun > _LONG_SECONDS:
+                    break
             for function, rows in gathered.items():
                 function(rows)
-        for job, result in zip(batch, results, strict=True):
+        for job, result in zip(batch, results, strict=False):
             job.future.set_result(result)
+        return batch[len(results) :]
 
     def _commit_apart(self, batch: list[_Job], error: BaseException) -> None:
         for job in batch:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from broadcaster.store import database
+from broadcaster.store import writer as store_writer
 from broadcaster.store.models import EarlyReceipt, Installation
 from broadcaster.store.writer import Writer
 
@@ -44,17 +45,31 @@ def test_a_failing_job_takes_nobody_with_it(writer: Writer) -> None:
 
 
 def test_waiting_jobs_share_a_commit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max(commits_of_twenty(writer, monkeypatch)) >= 10
+
+
+def test_a_commit_that_takes_long_takes_no_more(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_writer, "_LONG_SECONDS", -1)
+    assert set(commits_of_twenty(writer, monkeypatch)) == {1}
+
+
+def commits_of_twenty(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many of twenty jobs that wait together stand in each commit."""
     commits: list[int] = []
     together = writer._commit_together
-    monkeypatch.setattr(
-        writer, "_commit_together", lambda batch: (commits.append(len(batch)), together(batch))
-    )
+
+    def counted(batch: list[Any]) -> list[Any]:
+        left = together(batch)
+        commits.append(len(batch) - len(left))
+        return left
+
+    monkeypatch.setattr(writer, "_commit_together", counted)
     gate = threading.Event()
     writer.submit(lambda: gate.wait(10))
     jobs = [writer.submit(rename, str(i)) for i in range(20)]
     gate.set()
     assert [job.result(10) for job in jobs] == [str(i) for i in range(20)]
-    assert max(commits) >= 10
+    return commits
 
 
 def test_stopping_finishes_what_was_handed_over(db: Any) -> None:
