@@ -12,7 +12,7 @@ from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
 from broadcaster.services.start_up import open_installation
 from broadcaster.settlement import lifecycle
-from broadcaster.store import database, leases, people, retention, sessions, suppressions
+from broadcaster.store import database, leases, messages, people, retention, sessions, suppressions
 from broadcaster.worker import presence
 from broadcaster.worker.schedule import Schedule
 
@@ -150,16 +150,13 @@ def purge(days: int, now: int, dry_run: bool = False) -> dict[str, int]:
     broadcasts = retention.overdue(before)
     if dry_run:
         return {"broadcasts": len(broadcasts)}
-    messages = sum(retention.forget_people_of(row_id) for row_id in broadcasts)
-    contacts = 0
-    while ids := retention.idle_contacts(before, _CONTACTS_AT_ONCE):
-        retention.forget_contacts(ids)
-        contacts += len(ids)
+    blanked = retention.forget_people_of(broadcasts, now)
+    contacts = retention.forget_idle_contacts(before)
     retention.forget_reached(now - DAY)
     sessions.forget(now)
     while retention.forget_erased(_CONTACTS_AT_ONCE):
         pass
-    return {"broadcasts": len(broadcasts), "messages": messages, "contacts": contacts}
+    return {"broadcasts": len(broadcasts), "messages": blanked, "contacts": contacts}
 
 
 def erase(person: str, now: int, country: str | None = None) -> dict[str, int]:
@@ -172,10 +169,12 @@ def erase(person: str, now: int, country: str | None = None) -> dict[str, int]:
     Invalid for what is neither a number nor a user id, nor stands on the list of opt-outs.
     """
     name = _person(person, country)
+    contact_id, names = people.one(name), people.all_names(name)
+    waiting = retention.waiting_for(names)
     with database.transaction():
-        contact_id, names = people.one(name), people.all_names(name)
-        cancelled, broadcast_ids = retention.cancel(names, now)
-        lifecycle.finish(broadcast_ids, now)
+        ids = [row_id for row_id, _ in waiting]
+        cancelled = messages.withdraw(ids, retention.ERASED, "the person was erased", now)
+        lifecycle.finish({broadcast_id for _, broadcast_id in waiting}, now)
     found = retention.erase(names, contact_id, now)
     return {"cancelled": cancelled, **found, "onTheirWay": retention.on_their_way(names)}
 

@@ -40,13 +40,15 @@ logger = log.get(__name__)
 
 
 class Answer(NamedTuple):
-    """An answer of Meta: the message it is about, what it means, when it came (epoch milliseconds)."""
+    """An answer of Meta: the message it is about, what it means, when it came and when its request left
+    (epoch milliseconds; None if nothing left)."""
 
     channel_id: int
     portfolio: str
     message: Claimed
     verdict: Verdict
     at: int
+    left_at: int | None = None
 
 
 class Settled(NamedTuple):
@@ -77,6 +79,7 @@ def settle(answers: Sequence[Answer], now: int) -> list[int]:
     moved = messages.apply(moves)
     if log.is_detailed():
         _log_answers(answers)
+    _note_starts(answers)
     _note_reached(answers, moves)
     _learn_names(answers, now)
     counted = [
@@ -113,6 +116,16 @@ def _answered(answer: Answer, move: Move, moved: dict[int, Delivery | None]) -> 
         text=verdict.text,
         holds=verdict.reason,
     )
+
+
+def _note_starts(answers: Iterable[Answer]) -> None:
+    """A broadcast started when its first request left, some time after it was claimed."""
+    first: dict[tuple[int, int], int] = {}
+    for one in answers:
+        if one.left_at is not None:
+            claim = one.message.broadcast_id, one.message.claimed_at
+            first[claim] = min(one.left_at, first.get(claim, one.left_at))
+    broadcasts.note_first_requests([(*claim, left_at) for claim, left_at in first.items()])
 
 
 def _note_reached(answers: Sequence[Answer], moves: Sequence[Move]) -> None:

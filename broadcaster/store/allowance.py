@@ -11,10 +11,12 @@ DAY = 86_400_000
 
 
 _IN_FLIGHT = (
+    # CROSS JOIN keeps SQLite to this order: from the few open broadcasts to the few messages in flight.
     "SELECT contact_name.contact_id, channel.portfolio FROM broadcast"
-    " JOIN channel ON channel.id = broadcast.channel_id"
-    " JOIN message ON message.broadcast_id = broadcast.id AND message.state IN ('sending', 'unknown')"
-    " JOIN contact_name ON contact_name.name = message.recipient WHERE broadcast.finished_at IS NULL"
+    " CROSS JOIN message CROSS JOIN contact_name CROSS JOIN channel"
+    " WHERE broadcast.finished_at IS NULL AND message.broadcast_id = broadcast.id"
+    " AND message.state IN ('sending', 'unknown')"
+    " AND contact_name.name = message.recipient AND channel.id = broadcast.channel_id"
 )
 """Whom a message may reach at this moment."""
 
@@ -61,6 +63,14 @@ def give_back(message_ids: Iterable[int]) -> None:
         ("message",),
         [(one,) for one in message_ids],
     )
+
+
+def recent(portfolio: str, since: int) -> dict[int, int]:
+    """The contacts that the portfolio reached after a time, or is about to, and when."""
+    query = Reached.select(Reached.contact_id, Reached.at).where(
+        (Reached.portfolio == portfolio) & (Reached.at > since)
+    )
+    return dict(database.tuples(query))
 
 
 def opens_at(portfolio: str, now: int) -> int | None:

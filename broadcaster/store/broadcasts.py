@@ -54,6 +54,17 @@ def note_start(broadcast_ids: Iterable[int], now: int) -> list[int]:
     return [row_id for (row_id,) in database.tuples(query.returning(Broadcast.id))]
 
 
+def note_first_requests(rows: Sequence[tuple[int, int, int]]) -> None:
+    """When the first request of a claim left, which had been noted as the start; rows are (broadcast, claimed
+    at, left at). Claims that were not the first change nothing."""
+    database.change_rows(
+        "UPDATE broadcast SET started_at = v.left_at FROM v"
+        " WHERE broadcast.id = v.id AND broadcast.started_at = v.claimed_at AND v.left_at > v.claimed_at",
+        ("id", "claimed_at", "left_at"),
+        rows,
+    )
+
+
 def expire(now: int) -> list[int]:
     """Cancel what has not left of broadcasts whose time has run out; returns these."""
     query = Broadcast.select(Broadcast.id).where(
@@ -107,6 +118,12 @@ def going() -> list[int]:
     return [row_id for (row_id,) in database.tuples(Broadcast.select(Broadcast.id).where(_is_going()))]
 
 
+def open_ones() -> list[int]:
+    """The broadcasts that have not ended."""
+    query = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
+    return [row_id for (row_id,) in database.tuples(query)]
+
+
 def under_way(channel_id: int, now: int) -> list[int]:
     """The broadcasts of a channel that are due and not stopped, paused or over."""
     query = Broadcast.select(Broadcast.id).where(
@@ -135,7 +152,8 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
     if count:
         # Somebody wants them sent after all, whatever time was set at first.
         expire_at = row.expire_at if (row.expire_at or now) > now else None
-        Broadcast.update(finished_at=None, expire_at=expire_at).where(Broadcast.id == broadcast_id).execute()
+        opened = Broadcast.update(finished_at=None, expire_at=expire_at, forgotten_at=None)
+        opened.where(Broadcast.id == broadcast_id).execute()
     return count
 
 
@@ -179,14 +197,19 @@ def page(status: BroadcastStatus | None, before: int | None, limit: int, now: in
         query = query.where(Broadcast.id < before)
     if status is not None:
         query = query.where(statuses.has_status(status, now))
+    if status in statuses.GOING:
+        # Few go on, and many have ended: their index first, for the newest of all may be none of them.
+        going = Broadcast.alias()
+        query = query.where(Broadcast.id.in_(going.select(going.id).where(going.finished_at.is_null())))
     return list(query.order_by(Broadcast.id.desc()).limit(limit))
 
 
 def active_since(time: int) -> list[int]:
     """Broadcasts that may have sent something after a time."""
-    over = Broadcast.finished_at < time
-    query = Broadcast.select(Broadcast.id).where(Broadcast.started_at.is_null(False) & ~fn.COALESCE(over, 0))
-    return [row_id for (row_id,) in database.tuples(query)]
+    started = Broadcast.started_at.is_null(False)
+    going = Broadcast.select(Broadcast.id).where(started & Broadcast.finished_at.is_null())
+    ended = Broadcast.select(Broadcast.id).where(started & (Broadcast.finished_at >= time))
+    return [row_id for (row_id,) in database.tuples(going.union_all(ended))]
 
 
 @dataclass(frozen=True, slots=True)

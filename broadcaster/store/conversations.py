@@ -82,14 +82,6 @@ def _assign(broadcast: Broadcast, rows: list[SentMessage], now: int) -> list[Ass
     ]
 
 
-def recent(channel_id: int, since: int, pause: int) -> dict[int, int]:
-    """The contacts written to on a channel since a time, and when they may be again."""
-    query = Conversation.select(Conversation.contact_id, Conversation.last_sent_at).where(
-        (Conversation.channel_id == channel_id) & (Conversation.last_sent_at > since)
-    )
-    return {contact_id: at + pause for contact_id, at in database.tuples(query)}
-
-
 def sides(public_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
     """The channel and the person of each known conversation."""
     return people.by_public_id(public_ids, PREFIX, _sides)

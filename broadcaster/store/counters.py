@@ -121,11 +121,16 @@ class Total(NamedTuple):
 
 
 def of_channels() -> list[Total]:
-    """All messages there are, by channel, state and delivery."""
+    """The messages of all broadcasts that have not ended, by channel, state and delivery."""
+    going = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
     # The inner sums run over the index of the counters alone; a join below them would read every row.
-    inner = Message.select(
-        Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id).alias("many")
-    ).group_by(Message.broadcast_id, Message.state, Message.delivery)
+    inner = (
+        Message.select(
+            Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id).alias("many")
+        )
+        .where(Message.broadcast_id.in_(going))
+        .group_by(Message.broadcast_id, Message.state, Message.delivery)
+    )
     columns = (Broadcast.channel_id, inner.c.state, inner.c.delivery)
     query = (
         Broadcast.select(*columns, fn.SUM(inner.c.many))

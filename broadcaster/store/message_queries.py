@@ -89,20 +89,6 @@ def rows(ids: Sequence[int]) -> list[Message]:
     return [row for part in database.parts(ids, 1000) for row in Message.select().where(Message.id.in_(part))]
 
 
-def may_have_left(channel_id: int, since: int) -> list[tuple[int, int]]:
-    """The contacts of the channel's unknown messages that were claimed since a time, and when each was."""
-    query = (
-        Message.select(ContactName.contact_id, fn.MAX(Message.claimed_at))
-        .join(Broadcast, on=(Broadcast.id == Message.broadcast_id))
-        .join_from(Message, ContactName, on=(ContactName.name == Message.recipient))
-        .where(
-            (Message.state == "unknown") & (Message.claimed_at > since) & (Broadcast.channel_id == channel_id)
-        )
-        .group_by(ContactName.contact_id)
-    )
-    return [(contact_id, at) for contact_id, at in database.tuples(query)]
-
-
 def oldest_due(now: int) -> dict[int, int]:
     """For each channel with messages that could leave by their time, since when the first could."""
     query = (

@@ -132,6 +132,7 @@ class Broadcast(Base):
     action_value = TextField(null=True)
     on_unknown = cast("TextField[OnUnknown]", TextField())
     expire_at = BigIntegerField(null=True)
+    forgotten_at = BigIntegerField(null=True)
 
 
 class Message(Base):

@@ -1,14 +1,17 @@
 """Retention: erases the numbers and texts of people; the counters stay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from peewee import fn
 
-from broadcaster.store import counters, database, messages
+from broadcaster.store import broadcasts, counters, database
 from broadcaster.store.models import (
     Broadcast,
     Callback,
+    Channel,
     Contact,
     ContactName,
     Conversation,
@@ -22,22 +25,55 @@ from broadcaster.store.models import (
 
 ERASED = "ERASED"
 """The code of what was cancelled because its person is to be forgotten."""
+_CHANGED_AT_ONCE = 2000
+"""Rows changed in one transaction, which takes some hundredths of a second."""
+_READ_AT_ONCE = 20_000
 _NOTHING = {"recipient": "", "content": "", "variables": None, "metadata": None, "error_text": None}
 
 
 def overdue(ended_before: int) -> list[int]:
-    """Broadcasts that ended before a time and still name people."""
-    named = fn.EXISTS(
-        Message.select(1).where((Message.broadcast_id == Broadcast.id) & (Message.recipient != ""))
+    """Broadcasts that ended before a time and are not forgotten."""
+    query = Broadcast.select(Broadcast.id).where(
+        (Broadcast.finished_at < ended_before) & Broadcast.forgotten_at.is_null()
     )
-    query = Broadcast.select(Broadcast.id).where((Broadcast.finished_at < ended_before) & named)
     return [row_id for (row_id,) in database.tuples(query.order_by(Broadcast.id))]
 
 
-def forget_people_of(broadcast_id: int) -> int:
-    """Erase recipients and contents of a broadcast's messages; returns how many messages."""
+def forget_people_of(broadcast_ids: Iterable[int], now: int) -> int:
+    """Erase recipients and contents of these broadcasts' messages, some at a time so that nobody waits;
+    returns how many messages."""
+    found: list[int] = []
+    over: list[int] = []
+    count = 0
+    for broadcast_id in broadcast_ids:
+        after = 0
+        while ids := _naming(broadcast_id, after, _CHANGED_AT_ONCE - len(found)):
+            after = ids[-1]
+            found += ids
+            if len(found) >= _CHANGED_AT_ONCE:
+                count += _forget(found, over, now)
+                found, over = [], []
+        over.append(broadcast_id)
+        if len(over) >= _CHANGED_AT_ONCE:
+            count += _forget(found, over, now)
+            found, over = [], []
+    return count + _forget(found, over, now)
+
+
+def _naming(broadcast_id: int, after: int, limit: int) -> list[int]:
+    """Messages of a broadcast after an id that still name somebody."""
+    mine = (Message.broadcast_id == broadcast_id) & (Message.id > after) & (Message.recipient != "")
+    return _values(Message.select(Message.id).where(mine).order_by(Message.id).limit(limit))
+
+
+def _forget(message_ids: list[int], broadcast_ids: list[int], now: int) -> int:
     with database.transaction():
-        return _blank((Message.broadcast_id == broadcast_id) & (Message.recipient != ""))
+        count = _blank(Message.id.in_(message_ids)) if message_ids else 0
+        if broadcast_ids:
+            # One that was opened again meanwhile is forgotten another time.
+            ended = Broadcast.id.in_(broadcast_ids) & Broadcast.finished_at.is_null(False)
+            Broadcast.update(forgotten_at=now).where(ended).execute()
+    return count
 
 
 def _blank(which: Any) -> int:
@@ -46,22 +82,47 @@ def _blank(which: Any) -> int:
     return database.change(Message.update(**_NOTHING, wamid=wamid).where(which))
 
 
-def idle_contacts(before: int, limit: int) -> list[int]:
-    """Contacts nobody wrote to since a time, for whom nothing waits, and who have not opted out."""
+def forget_idle_contacts(before: int) -> int:
+    """Remove contacts nobody wrote to since a time, whom no broadcast that goes on is for, and who have not
+    opted out; some at a time, so that nobody waits. Returns how many."""
+    going = set(broadcasts.open_ones())
+    needed = _contacts_of(going)
+    newest = database.number(Contact.select(fn.MAX(Contact.id))) or 0
+    count = 0
+    for start in range(0, newest, _CHANGED_AT_ONCE):
+        with database.transaction():
+            begun = set(broadcasts.open_ones()) - going
+            going |= begun
+            needed |= _contacts_of(begun)
+            idle = set(_idle(before, start, start + _CHANGED_AT_ONCE)) - needed
+            forget_contacts(sorted(idle))
+        count += len(idle)
+    return count
+
+
+def _contacts_of(broadcast_ids: Iterable[int]) -> set[int]:
+    """Whom these broadcasts are for."""
+    found: set[int] = set()
+    for part in database.parts(sorted(broadcast_ids), 100):
+        query = (
+            Message.select(ContactName.contact_id)
+            .join(ContactName, on=(ContactName.name == Message.recipient))
+            .where(Message.broadcast_id.in_(part))
+        )
+        found |= {contact_id for (contact_id,) in database.fetch_at_once(query)}
+    return found
+
+
+def _idle(before: int, after: int, last: int) -> list[int]:
+    """Contacts in a range of ids nobody wrote to since a time and whom nothing keeps."""
     written = fn.EXISTS(
         Conversation.select(1).where(
             (Conversation.contact_id == Contact.id) & (Conversation.last_sent_at >= before)
         )
     )
-    waiting = (
-        Message.select(ContactName.contact_id)
-        .join(ContactName, on=(ContactName.name == Message.recipient))
-        .where(Message.state.in_(counters.OPEN))
-    )
-    query = Contact.select(Contact.id).where(
-        (Contact.created_at < before) & ~written & ~_is_kept() & Contact.id.not_in(waiting)
-    )
-    return [row_id for (row_id,) in database.tuples(query.limit(limit))]
+    here = (Contact.id > after) & (Contact.id <= last)
+    query = Contact.select(Contact.id).where(here & (Contact.created_at < before) & ~written & ~_is_kept())
+    return _values(query)
 
 
 def _is_kept() -> Any:
@@ -73,6 +134,8 @@ def _is_kept() -> Any:
 
 def forget_contacts(ids: Sequence[int]) -> None:
     """Remove these people, their names and their conversations."""
+    if not ids:
+        return
     with database.transaction():
         Conversation.delete().where(Conversation.contact_id.in_(ids)).execute()
         ContactName.delete().where(ContactName.contact_id.in_(ids)).execute()
@@ -89,34 +152,70 @@ def forget_erased(limit: int) -> int:
 
 def forget_reached(before: int) -> int:
     """Forget who was reached before a time. The allowance looks back one day."""
-    with database.transaction():
-        return database.change(Reached.delete().where(Reached.at < before))
+    gone = 0
+    for (portfolio,) in database.tuples(Channel.select(Channel.portfolio).distinct()):
+        gone += database.delete_in_portions(
+            Reached, (Reached.portfolio == portfolio) & (Reached.at < before), _CHANGED_AT_ONCE
+        )
+    return gone
 
 
-def cancel(names: Sequence[str], now: int) -> tuple[int, set[int]]:
-    """pending -> cancelled (ERASED), all messages to a person; returns how many, and of which broadcasts."""
-    query = _to(names, Message.broadcast_id, Message.state == "pending")
-    ids = {row_id for (row_id,) in database.tuples(query)}
-    return messages.withdraw(names, ERASED, "the person was erased", now), ids
+def waiting_for(names: Sequence[str]) -> list[tuple[int, int]]:
+    """The messages to a person that have not left, each with its broadcast."""
+    query = Message.select(Message.id, Message.broadcast_id)
+    mine = Message.recipient.in_(list(names)) & (Message.state == "pending")
+    return [(row_id, broadcast_id) for row_id, broadcast_id in database.tuples(query.where(mine))]
 
 
 def erase(names: Sequence[str], contact_id: int | None, now: int) -> dict[str, int]:
     """Remove every trace of a person whose messages have all come to an end; returns how many of each.
 
-    A bare row stays for whoever has opted out, or counts for the allowance today.
+    Looks through everything a part at a time, and changes a little at a time, so that nobody waits. A bare
+    row stays for whoever has opted out, or counts for the allowance today.
     """
-    with database.transaction():
-        ids = _values(_to(names, Message.id, Message.state.not_in(counters.OPEN)))
-        wamids = _values(_to(names, Message.wamid, Message.wamid.is_null(False)))
-        found = {
-            "callbacks": sum(_drop(Callback, Callback.body, one) for one in _traces(names)),
-            "events": sum(_drop_events(one) for one in _traces(names)),
-            "contacts": 0 if contact_id is None else _forget_contact(contact_id, now),
-            "messages": sum(_blank(Message.id.in_(part)) for part in database.parts(ids)),
-        }
-        for part in database.parts(wamids):
-            EarlyReceipt.delete().where(EarlyReceipt.wamid.in_(part)).execute()
+    traces = [name.removeprefix("+") for name in names]
+    wanted = _any_of(Callback.body, traces), _any_of(Event.data, traces)
+    found = {
+        "callbacks": sum(_drop_callbacks(ids) for ids in _search(Callback, wanted[0])),
+        "events": sum(_drop_events(ids) for ids in _search(Event, wanted[1])),
+        "contacts": 0 if contact_id is None else _forget_contact(contact_id, now),
+        "messages": 0,
+    }
+    ended = Message.recipient.in_(list(names)) & Message.state.not_in(counters.OPEN)
+    for ids in _search(Message, ended):
+        with database.transaction():
+            _drop_early_receipts(ids)
+            found["messages"] += _blank(Message.id.in_(ids) & ended)
     return found
+
+
+def _search(model: Any, wanted: Any) -> Iterator[list[int]]:
+    """The ids of the rows that are wanted, some at a time; outside of any transaction."""
+    newest = database.number(model.select(fn.MAX(model.id))) or 0
+    for start in range(0, newest, _READ_AT_ONCE):
+        here = (model.id > start) & (model.id <= start + _READ_AT_ONCE)
+        yield from map(list, database.parts(_values(model.select(model.id).where(here & wanted)), 1000))
+
+
+def _any_of(column: Any, traces: Sequence[str]) -> Any:
+    """A condition: a text names a person as Meta does."""
+    return reduce(or_, (column.contains(trace) for trace in traces))
+
+
+def _drop_callbacks(ids: list[int]) -> int:
+    with database.transaction():
+        return database.change(Callback.delete().where(Callback.id.in_(ids)))
+
+
+def _drop_events(ids: list[int]) -> int:
+    with database.transaction():
+        EventDelivery.delete().where(EventDelivery.event_id.in_(ids)).execute()
+        return database.change(Event.delete().where(Event.id.in_(ids)))
+
+
+def _drop_early_receipts(message_ids: list[int]) -> None:
+    known = Message.select(Message.wamid).where(Message.id.in_(message_ids) & Message.wamid.is_null(False))
+    EarlyReceipt.delete().where(EarlyReceipt.wamid.in_(known)).execute()
 
 
 def _values(query: Any) -> list[Any]:
@@ -125,34 +224,22 @@ def _values(query: Any) -> list[Any]:
 
 def _forget_contact(contact_id: int, now: int) -> int:
     """Erase one person; returns 1 if anything of them was known, else 0."""
-    known = Contact.get_or_none((Contact.id == contact_id) & Contact.erased_at.is_null())
-    Conversation.delete().where(Conversation.contact_id == contact_id).execute()
-    if Contact.select(1).where((Contact.id == contact_id) & _is_kept()).exists():
-        Contact.update(name=None, erased_at=now).where(Contact.id == contact_id).execute()
-    else:
-        forget_contacts([contact_id])
-    return int(known is not None)
+    with database.transaction():
+        known = Contact.get_or_none((Contact.id == contact_id) & Contact.erased_at.is_null())
+        Conversation.delete().where(Conversation.contact_id == contact_id).execute()
+        if Contact.select(1).where((Contact.id == contact_id) & _is_kept()).exists():
+            Contact.update(name=None, erased_at=now).where(Contact.id == contact_id).execute()
+        else:
+            forget_contacts([contact_id])
+        return int(known is not None)
 
 
 def on_their_way(names: Sequence[str]) -> int:
     """How many messages to a person have not come to an end."""
-    return int(_to(names, Message.id, Message.state.in_(counters.OPEN)).count())
-
-
-def _to(names: Sequence[str], column: Any, which: Any) -> Any:
-    return Message.select(column).where(Message.recipient.in_(list(names)) & which)
-
-
-def _traces(names: Sequence[str]) -> list[str]:
-    """How a person stands in what Meta sent: numbers without their +."""
-    return [name.removeprefix("+") for name in names]
-
-
-def _drop(model: Any, column: Any, trace: str) -> int:
-    return database.change(model.delete().where(column.contains(trace)))
-
-
-def _drop_events(trace: str) -> int:
-    told = Event.select(Event.id).where(Event.data.contains(trace))
-    EventDelivery.delete().where(EventDelivery.event_id.in_(told)).execute()
-    return _drop(Event, Event.data, trace)
+    going = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
+    query = Message.select(Message.id).where(
+        Message.broadcast_id.in_(going)
+        & Message.state.in_(counters.OPEN)
+        & Message.recipient.in_(list(names))
+    )
+    return int(query.count())

@@ -124,7 +124,8 @@ class _Figures(Collector):
     def _messages(self, names: dict[int, str]) -> Metric:
         family = GaugeMetricFamily(
             "broadcaster_messages",
-            "Messages by what we did (state) and what Meta said of them (delivery); in flight is sending.",
+            "Messages of broadcasts that have not ended, by what we did (state) and what Meta said of them"
+            " (delivery); in flight is sending.",
             labels=["channel", "state", "delivery"],
         )
         for channel_id, state, delivery, count in counters.of_channels():

@@ -13,7 +13,7 @@ from broadcaster.clock import epoch_ms
 from broadcaster.domain import pacing
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.settlement import lifecycle, outcomes
-from broadcaster.store import allowance, channels, claims, conversations, leases, message_queries
+from broadcaster.store import allowance, channels, claims, leases
 from broadcaster.store.claims import Claim, Terms
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.models import Channel
@@ -82,7 +82,7 @@ def take_over(channel_id: int, owner: str, data_dir: Path) -> Taken | None:
     abandoned = outcomes.lose_abandoned(channel_id, now)
     if abandoned:
         logger.warning("messages of a dead worker are unknown", channel=channel_id, count=abandoned)
-    return Taken(_facts(row), previous, abandoned, _written_to(channel_id, previous, now), now)
+    return Taken(_facts(row), previous, abandoned, _written_to(row, previous, now), now)
 
 
 def _facts(row: Channel) -> Facts:
@@ -90,14 +90,16 @@ def _facts(row: Channel) -> Facts:
     return Facts(row.phone_number_id, row.portfolio, row.access_token, channels.pace_of(row), tier_size)
 
 
-def _written_to(channel_id: int, previous: PreviousHolder, now: int) -> dict[int, int]:
-    """Whom (by contact) another worker wrote to a moment ago, and when they may be written to again."""
+def _written_to(row: Channel, previous: PreviousHolder, now: int) -> dict[int, int]:
+    """Whom (by contact) another worker wrote to a moment ago, and when they may be written to again.
+
+    Those whom other channels of the portfolio wrote to are among them, and wait as long for nothing.
+    """
     if now - previous.claimed_at > PAIR_MS:
         return {}
-    # What a dead worker had in flight is in no conversation yet.
-    in_flight = message_queries.may_have_left(channel_id, now - PAIR_MS)
-    claimed = {contact_id: at + PAIR_MS for contact_id, at in in_flight}
-    return claimed | conversations.recent(channel_id, now - PAIR_MS, PAIR_MS)
+    # What a dead worker had in flight counts as reached since it was made unknown, a moment ago.
+    reached = allowance.recent(row.portfolio, now - PAIR_MS)
+    return {contact_id: at + PAIR_MS for contact_id, at in reached.items()}
 
 
 def look_again(channel_id: int, owner: str, pace: float, trouble: str | None) -> Facts | None:

@@ -276,21 +276,18 @@ class ChannelSender:
     async def _send(self, claimed: Claimed) -> None:
         """Send one message and have its answer recorded."""
         # Whatever happens, the message must be recorded: the sender ends when all it claimed is settled.
-        done = Sending(verdicts.UNREADABLE, True)
+        done, leaving = Sending(verdicts.UNREADABLE, True), _Leaving(self._window)
         try:
             body = sending.compose(claimed, self._shared.installation_key)
-            done = await sending.send(self._shared.client, self._head, body, self._note_leaving)
+            done = await sending.send(self._shared.client, self._head, body, leaving)
             if not done.has_left:
                 self._window.give_back()
             self._react(done)
         finally:
-            self._record(claimed, done.verdict)
+            self._record(claimed, done.verdict, leaving.at)
 
-    def _note_leaving(self) -> None:
-        self._window.left(time.monotonic())
-
-    def _record(self, claimed: Claimed, verdict: Verdict) -> None:
-        answer = Answer(self._channel_id, self._portfolio, claimed, verdict, epoch_ms())
+    def _record(self, claimed: Claimed, verdict: Verdict, left_at: int | None = None) -> None:
+        answer = Answer(self._channel_id, self._portfolio, claimed, verdict, epoch_ms(), left_at)
         self._shared.recorder.add(answer, self._settled)
 
     def _settled(self) -> None:
@@ -331,6 +328,20 @@ class ChannelSender:
             logger.warning("throttled", channel=self._channel_id, code=verdict.code, pace=pace)
         else:
             self._window.passed(now)
+
+
+class _Leaving:
+    """Called before a request's first byte: the window counts it, and when that was stays known."""
+
+    __slots__ = ("_window", "at")
+
+    def __init__(self, window: Window):
+        self._window = window
+        self.at: int | None = None
+
+    def __call__(self) -> None:
+        self.at = epoch_ms()
+        self._window.left(time.monotonic())
 
 
 async def sleep_until(event: asyncio.Event, seconds: float) -> None:

@@ -240,3 +240,18 @@ def test_holding_everything_finishes_what_is_at_its_end(channel_row: Any, told: 
     with database.transaction():
         lifecycle.pause_all("restored", NOW + 70)
     assert Broadcast.get().finished_at == NOW + 70
+
+
+def test_a_broadcast_started_when_its_first_request_left(channel_row: Any) -> None:
+    row = accepted(channel_row, 3)
+    first, second = claim(channel_row, 2, now=NOW), claim(channel_row, 1, now=NOW + 500)
+    sent = Verdict(Reaction.SENT, wamid="wamid.1")
+
+    def answer(claimed: Any, left_at: int | None) -> Answer:
+        return Answer(channel_row.id, "77", claimed, sent, NOW + 900, left_at)
+
+    with database.transaction():
+        outcomes.settle([answer(second[0], NOW + 600), answer(first[1], None)], NOW + 900)
+        assert Broadcast.get_by_id(row.id).started_at == NOW
+        outcomes.settle([answer(first[0], NOW + 70)], NOW + 900)
+    assert Broadcast.get_by_id(row.id).started_at == NOW + 70

@@ -260,7 +260,7 @@ def test_what_may_have_arrived_and_is_not_sent_again_is_not_called_cancelled(
     elif way == "expire":
         messages.expire([row.id], NOW)
     elif way == "withdraw":
-        messages.withdraw([one.recipient for one in Message.select()], "ERASED", "erased", NOW)
+        messages.withdraw([one.id for one in Message.select()], "ERASED", "erased", NOW)
     else:
         taken = claim(channel_row)
         lifecycle.stop(row.id, NOW)

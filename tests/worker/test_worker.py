@@ -150,7 +150,8 @@ def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
     assert taking is not None
     assert again is not None
     [claimed] = taking.claim.messages
-    assert again.not_before == {claimed.person: claimed.claimed_at + PAIR_MS}
+    assert again.not_before.keys() == {claimed.person}
+    assert again.not_before[claimed.person] >= claimed.claimed_at + PAIR_MS
     assert (again.abandoned, again.previous.claimed_at) == (1, claimed.claimed_at)
 
 
