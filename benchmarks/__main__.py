@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -324,6 +325,97 @@ def one_receipt(folder: Path, seconds: int = 6) -> None:
     )
 
 
+def grown(folder: Path, millions: int) -> Path:
+    """An installation with so many million messages in ended broadcasts of 5,000; built once, in minutes, and
+    kept for the next run."""
+    kept = Path(tempfile.gettempdir()) / "broadcaster-bench-cache" / f"{millions}m-{_SCHEMA}"
+    if not kept.exists():
+        draft = kept.with_name(kept.name + ".part")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        with testbed.sandbox(draft) as url:
+            testbed.Installation(draft, url).add_channel(CHANNEL, "--pace", "100000")
+        with sqlite3.connect(draft / "data" / "broadcaster.db") as opened:
+            for number in range(millions * 200):
+                _fill_ended(opened, number)
+        opened.close()
+        draft.rename(kept)
+    place = folder / f"grown{millions}-{time.monotonic_ns()}"
+    shutil.copytree(kept, place)
+    return place
+
+
+_SCHEMA = len(list(database.MIGRATIONS.glob("[0-9]*.py")))
+
+
+def _fill_ended(opened: sqlite3.Connection, number: int) -> None:
+    """One broadcast to 5,000 people, all of it read a month ago."""
+    ended = epoch_ms() - 30 * 86_400_000
+    opened.execute(
+        "INSERT INTO broadcast (public_id, channel_id, template_name, template_language, priority,"
+        " duplicates, scheduled, created_at, due_at, started_at, finished_at, face, on_unknown)"
+        " VALUES (?, 1, 'appointment', 'en', 0, 0, 0, ?, ?, ?, ?, 'own', 'fail')",
+        [f"grown-{number}", *[ended] * 4],
+    )
+    many = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)"
+    opened.execute(
+        f"{many} INSERT INTO message (broadcast_id, recipient, content, variables, state, delivery, attempt,"
+        " tries, next_at, claimed_at, settled_at, sent_at, delivered_at, read_at, wamid, resent)"
+        " SELECT last_insert_rowid(), '+9054' || (? + i),"
+        """ '{"name":"appointment","language":{"code":"en"},"components":[]}', '["a"]', 'sent', 'read',"""
+        " 1, 0, ?, ?, ?, ?, ?, ?, 'wamid.grown.' || (? + i), 0 FROM n",
+        [10_000_000 + number * 5000, *[ended] * 6, number * 5000],
+    )
+    if number % 5 == 0:
+        # Each person was written to some times.
+        opened.execute(
+            f"{many} INSERT INTO contact (recipient, created_at) SELECT '+9054' || (? + i), ? FROM n",
+            [10_000_000 + number * 5000, ended],
+        )
+        opened.execute(
+            f"{many} INSERT INTO contact_name (name, contact_id) SELECT c.recipient, c.id FROM n"
+            " JOIN contact c ON c.recipient = '+9054' || (? + n.i)",
+            [10_000_000 + number * 5000],
+        )
+
+
+def growth(folder: Path, millions: int) -> None:
+    """(j) What sending, accepting and an idle worker cost among millions of old messages, beside none."""
+    found = {}
+    for size in (0, millions):
+        place = grown(folder, size)
+        with testbed.sandbox(place, *LATENCY) as url:
+            here = testbed.Installation(place, url)
+            here.use_token(here.command("token", "create", "bench", "--scope", "admin"))
+            web, worker = here.start("web"), here.start("worker")
+            before = cpu_seconds(worker.popen.pid)
+            time.sleep(5)
+            idle = (cpu_seconds(worker.popen.pid) - before) / 5
+            worker.stop()
+            begun, cpu = time.perf_counter(), cpu_seconds(web.popen.pid)
+            paths = fill(here, 20_000)
+            accepted = (time.perf_counter() - begun) / 4 * 1000
+            accepting = (cpu_seconds(web.popen.pid) - cpu) / 4 * 1000
+            worker = here.start("worker")
+            before = cpu_seconds(worker.popen.pid)
+            wait_for_all(here, paths)
+            sending = (cpu_seconds(worker.popen.pid) - before) / 20_000 * 1e6
+            report = testbed.sandbox_report(url)
+            rate = 20_000 / (report["lastAt"] - report["firstAt"])
+            worker.stop()
+            web.stop()
+        shutil.rmtree(place)
+        found[size] = (rate, sending, accepted, accepting, idle)
+    (rate, sending, accepted, accepting, idle), old = found[0], found[millions]
+    row(
+        f"among {millions},000,000 old messages, beside none",
+        f"drain {old[0] / rate:.2f} of its rate, {old[1] / sending:.2f} of its CPU ({sending:.0f} us)",
+        f"accepting 5,000: {old[2] / accepted:.2f} of its time ({accepted:.0f} ms),"
+        f" {old[3] / accepting:.2f} of its CPU; idle worker {old[4]:.1%} of a core beside {idle:.1%}",
+        "0.95 to 1.05",
+    )
+
+
 def strangers(folder: Path, per_second: int = 700, seconds: int = 5) -> None:
     """(g) The pace of one process beside 16 clients that ask without end, each page for itself."""
     place = folder / "strangers"
@@ -418,33 +510,41 @@ def memory(folder: Path, queued: int) -> float:
     return peak
 
 
+def two_memories(folder: Path) -> None:
+    """The worker's memory, whatever waits."""
+    few, many = memory(folder, 1000), memory(folder, 100_000)
+    row("worker's peak memory, 1,000 and 100,000 waiting", f"{few:.0f} and {many:.0f} MB", "", "120 MB")
+
+
+MEASURES: dict[str, Callable[[Path], None]] = {
+    "drain": drain,
+    "pace": lambda folder: pace(folder, 80, 2000, "97 %, peak 80"),
+    "pace1000": lambda folder: pace(folder, 1000, 10_000, "95 %, peak 1000"),
+    "accept": accept,
+    "receipts": receipts,
+    "receipt": one_receipt,
+    "back": back_channel,
+    "back-apart": lambda folder: back_channel(folder, "web", "worker"),
+    "growth": lambda folder: growth(folder, 1),
+    "strangers": strangers,
+    "counters": count_among_a_million,
+    "memory": two_memories,
+}
+ON_REQUEST: dict[str, Callable[[Path], None]] = {"growth5": lambda folder: growth(folder, 5)}
+"""What takes minutes to prepare."""
+
+
 def main() -> None:
+    """Measure what the arguments name, or everything."""
     console.print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; latency of the sandbox 50 ms")
-    only = set(sys.argv[1:])
+    known = MEASURES | ON_REQUEST
+    asked = sys.argv[1:] or list(MEASURES)
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        sys.exit(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
     with tempfile.TemporaryDirectory(prefix="broadcaster-bench-") as name:
-        folder = Path(name)
-        if not only or "drain" in only:
-            drain(folder)
-        if not only or "pace" in only:
-            pace(folder, 80, 2000, "97 %, peak 80")
-            pace(folder, 1000, 10_000, "95 %, peak 1000")
-        if not only or "accept" in only:
-            accept(folder)
-        if not only or "receipts" in only:
-            receipts(folder)
-        if not only or {"receipt", "back"} & only:
-            one_receipt(folder)
-        if not only or "back" in only:
-            back_channel(folder)
-            back_channel(folder, "web", "worker")
-        if not only or "strangers" in only:
-            strangers(folder)
-        if not only or "counters" in only:
-            count_among_a_million(folder)
-        if not only or "memory" in only:
-            few, many = memory(folder, 1000), memory(folder, 100_000)
-            name = "worker's peak memory, 1,000 and 100,000 waiting"
-            row(name, f"{few:.0f} and {many:.0f} MB", "", "120 MB")
+        for one in asked:
+            known[one](Path(name))
     console.print()
     console.print(table)
 
