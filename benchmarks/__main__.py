@@ -351,7 +351,7 @@ _SCHEMA = len(list(database.MIGRATIONS.glob("[0-9]*.py")))
 def _fill_ended(opened: sqlite3.Connection, number: int) -> None:
     """One broadcast to 5,000 people, all of it read a month ago."""
     ended = epoch_ms() - 30 * 86_400_000
-    opened.execute(
+    made = opened.execute(
         "INSERT INTO broadcast (public_id, channel_id, template_name, template_language, priority,"
         " duplicates, scheduled, created_at, due_at, started_at, finished_at, face, on_unknown)"
         " VALUES (?, 1, 'appointment', 'en', 0, 0, 0, ?, ?, ?, ?, 'own', 'fail')",
@@ -361,10 +361,10 @@ def _fill_ended(opened: sqlite3.Connection, number: int) -> None:
     opened.execute(
         f"{many} INSERT INTO message (broadcast_id, recipient, content, variables, state, delivery, attempt,"
         " tries, next_at, claimed_at, settled_at, sent_at, delivered_at, read_at, wamid, resent)"
-        " SELECT last_insert_rowid(), '+9054' || (? + i),"
+        " SELECT ?, '+9054' || (? + i),"
         """ '{"name":"appointment","language":{"code":"en"},"components":[]}', '["a"]', 'sent', 'read',"""
         " 1, 0, ?, ?, ?, ?, ?, ?, 'wamid.grown.' || (? + i), 0 FROM n",
-        [10_000_000 + number * 5000, *[ended] * 6, number * 5000],
+        [made.lastrowid, 10_000_000 + number * 5000, *[ended] * 6, number * 5000],
     )
     if number % 5 == 0:
         # Each person was written to some times.

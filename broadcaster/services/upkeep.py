@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -18,6 +21,7 @@ from broadcaster.worker.schedule import Schedule
 
 DAY = 86_400_000
 _CONTACTS_AT_ONCE = 2000
+_FLUSH_SECONDS = 0.05
 _GAP = 1_000_000
 """Ids left out after a restore: more than messages were accepted since the backup."""
 
@@ -32,7 +36,8 @@ def backup(target: Path, overwrite: bool = False) -> int:
     draft = target.with_name(f"{target.name}.part")
     try:
         draft.unlink(missing_ok=True)
-        database.copy_to(draft)
+        with _flushed(draft):
+            database.copy_to(draft)
         database.verify(draft)
         _durable(draft)
         draft.replace(target)
@@ -42,6 +47,26 @@ def backup(target: Path, overwrite: bool = False) -> int:
     finally:
         draft.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+@contextmanager
+def _flushed(path: Path) -> Iterator[None]:
+    """Bring what is written to a file to the disk as it grows: all of it at once, at the end, would keep the
+    server's commits waiting for seconds."""
+    over = threading.Event()
+
+    def flush() -> None:
+        while not over.wait(_FLUSH_SECONDS):
+            with suppress(OSError):
+                _sync(path, os.O_RDONLY)
+
+    thread = threading.Thread(target=flush, name="flush", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | None]:

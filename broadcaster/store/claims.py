@@ -32,18 +32,25 @@ class Terms:
 
 @dataclass(slots=True)
 class Claim:
-    """What was claimed; `reserved` of these are new people, `is_walled` if the allowance ended.
+    """What was claimed; `reserved_by` are those that reach new people, `is_walled` if the allowance ended.
 
     `passed_over` were due and are not claimed: refused, or put off for their people's sake. `refused` were
     refused by this claim, `started` are the broadcasts that begin with it.
     """
 
     messages: list[Claimed] = field(default_factory=list)
-    reserved: int = 0
+    reserved_by: list[Claimed] = field(default_factory=list)
     is_walled: bool = False
     passed_over: int = 0
     refused: list[Moved] = field(default_factory=list)
     started: list[int] = field(default_factory=list)
+    used_up: list[int] = field(default_factory=list)
+    """Broadcasts for which the allowance ended."""
+
+    @property
+    def reserved(self) -> int:
+        """How many new people it reaches."""
+        return len(self.reserved_by)
 
 
 def claim(
@@ -65,6 +72,9 @@ def claim(
             share = -(-(limit - len(found.messages)) // (len(actives) - place))
             if share > 0:
                 _claim_of(active, share, terms, now, found)
+    messages.claim(found.messages)
+    allowance.reserve([(terms.portfolio, one.recipient, now, one.id) for one in found.reserved_by])
+    found.is_walled = any(message_queries.has_due(broadcast_id, now) for broadcast_id in found.used_up)
     if found.messages:
         leases.note_claim(channel_id, now)
         found.started = broadcasts.note_start({row.broadcast_id for row in found.messages}, now)
@@ -118,13 +128,11 @@ def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim)
     rows = _willing(active, rows, now, found)
     rows = _rested(rows, terms.not_before, {row.person for row in found.messages})
     found.passed_over += met - len(rows)
-    messages.claim([row.message for row in rows])
     new = {row.message.person: row.message for row in rows if not row.is_known} if room is not None else {}
-    allowance.reserve([(terms.portfolio, one.recipient, now, one.id) for one in new.values()])
-    found.reserved += len(new)
+    found.reserved_by += new.values()
     found.messages += [row.message for row in rows]
-    used_up = room is not None and room - len(new) <= 0 and len(rows) < limit
-    found.is_walled = found.is_walled or (used_up and message_queries.has_due(active.id, now))
+    if room is not None and room - len(new) <= 0 and len(rows) < limit:
+        found.used_up.append(active.id)
 
 
 def _willing(active: _Active, rows: list[Due], now: int, found: Claim) -> list[Due]:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,13 @@ def marks(count: int) -> str:
 
 def execute_named(sql: str, values: dict[str, Any]) -> Any:
     """Run a statement with :name places; returns its cursor, which the caller reads at once."""
-    names = _NAMED.findall(sql)
-    return models.database.obj.execute_sql(
-        _NAMED.sub(models.database.obj.param, sql), [values[name] for name in names]
-    )
+    statement, names = _placed(sql, models.database.obj.param)
+    return models.database.obj.execute_sql(statement, [values[name] for name in names])
+
+
+@lru_cache(maxsize=64)
+def _placed(sql: str, param: str) -> tuple[str, tuple[str, ...]]:
+    return _NAMED.sub(param, sql), tuple(_NAMED.findall(sql))
 
 
 def _last_changes(database: Database) -> int:
@@ -242,10 +246,27 @@ def number(query: Any) -> int | None:
 def fetch_at_once(query: Any) -> list[list[Any]]:
     """The rows of a query over texts and numbers, fetched in a single step (see change_rows)."""
     sql, values = query.sql()
-    names = [f"c{i}" for i in range(len(query._returning))]
-    listed = ", ".join(names)
-    statement = f"WITH q ({listed}) AS ({sql}) SELECT json_group_array(json_array({listed})) FROM q"
-    rows: list[list[Any]] = json.loads(models.database.obj.execute_sql(statement, values).fetchone()[0])
+    statement = _in_one_step(sql, len(query._returning))
+    return _rows(models.database.obj.execute_sql(statement, values))
+
+
+def fetch_named_at_once(sql: str, values: dict[str, Any], columns: int) -> list[list[Any]]:
+    """The same for a statement with :name places that selects so many columns."""
+    return _rows(execute_named(_in_one_step_again(sql, columns), values))
+
+
+@lru_cache(maxsize=16)
+def _in_one_step_again(sql: str, columns: int) -> str:
+    return _in_one_step(sql, columns)
+
+
+def _in_one_step(sql: str, columns: int) -> str:
+    listed = ", ".join(f"c{i}" for i in range(columns))
+    return f"WITH q ({listed}) AS ({sql}) SELECT json_group_array(json_array({listed})) FROM q"
+
+
+def _rows(cursor: Any) -> list[list[Any]]:
+    rows: list[list[Any]] = json.loads(cursor.fetchone()[0])
     return rows
 
 
