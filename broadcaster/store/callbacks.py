@@ -8,7 +8,7 @@ from broadcaster import log
 from broadcaster.domain import strict_json
 from broadcaster.domain.names import Names
 from broadcaster.domain.receipts import Receipt
-from broadcaster.store import database, installation
+from broadcaster.store import database, installation, packing
 from broadcaster.store.messages import Matched
 from broadcaster.store.models import Callback, EarlyReceipt, Message
 
@@ -19,7 +19,7 @@ logger = log.get(__name__)
 
 def keep(bodies: Sequence[str], now: int, understood: bool = True) -> None:
     """Keep these callbacks as they came."""
-    rows = [(now, body, understood) for body in bodies]
+    rows = [(now, packing.pack(body), understood) for body in bodies]
     database.insert_rows(Callback, ("received_at", "body", "understood"), rows)
 
 

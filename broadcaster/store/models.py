@@ -27,6 +27,7 @@ from broadcaster.domain.words import (
     TallyName,
     WebhookDeliveryState,
 )
+from broadcaster.store import packing
 
 database = DatabaseProxy()
 
@@ -222,12 +223,22 @@ class Event(Base):
     data = TextField()
 
 
+class PackedField(TextField):
+    """A text that is stored packed; conditions of a query cannot look into it."""
+
+    def db_value(self, value: str) -> bytes:
+        return packing.pack(value)
+
+    def python_value(self, value: bytes | str) -> str:
+        return packing.unpack(value)
+
+
 class Callback(Base):
     """One POST of Meta's as it came; `understood` unless it had to be put aside."""
 
     id = AutoField()
     received_at = BigIntegerField()
-    body = TextField()
+    body = PackedField()
     understood = BooleanField(default=True)
 
 
