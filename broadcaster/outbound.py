@@ -9,10 +9,12 @@ until the deadline, so that what comes is counted where it leaves the socket.
 import io
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
@@ -36,6 +38,22 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     is_whole: bool
+
+
+def trusted() -> str:
+    """The file or folder of whom we trust: SSL_CERT_FILE's or SSL_CERT_DIR's, else the system's, else the
+    list that comes with requests."""
+    found = ssl.get_default_verify_paths()
+    return found.cafile or found.capath or requests.utils.DEFAULT_CA_BUNDLE_PATH
+
+
+def tls_context() -> ssl.SSLContext:
+    """How those are talked to whom we trust."""
+    store = trusted()
+    is_folder = Path(store).is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_folder else store, capath=store if is_folder else None
+    )
 
 
 def get(
@@ -82,6 +100,7 @@ def _exchange(
                 stream=True,
                 allow_redirects=False,
                 timeout=(_CONNECT_SECONDS, seconds),
+                verify=trusted(),
                 **given,
             ) as answer,
         ):

@@ -1,11 +1,16 @@
 """Calls to others: over in time whatever drips, and no more read than was asked for."""
 
 import gzip
+import socket
+import ssl
+import threading
+from pathlib import Path
 
 import pytest
 
 from broadcaster import outbound
-from tests.support.peers import HEAD, answering, dripping, flooding, peer
+from tests.support.certificates import make_certificate, trust
+from tests.support.peers import HEAD, answering, dripping, flooding, host, peer
 
 DRIPS = {
     "nothing": (b"", b""),
@@ -22,6 +27,38 @@ def test_a_deadline_ends_whatever_drips(start: bytes, piece: bytes) -> None:
             outbound.post(url, b"{}", {}, 0.3)
         with pytest.raises(outbound.Unreachable, match="too long"):
             outbound.get(url, {}, {}, 0.3, 1000)
+
+
+def test_who_is_trusted_is_the_systems_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, other = make_certificate(tmp_path, "localhost"), make_certificate(tmp_path, "elsewhere")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(shown.server)
+
+    def serve(connection: socket.socket, _over: threading.Event) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65_536)
+            secure.sendall(HEAD + b"Content-Length: 2\r\n\r\nok")
+
+    with host(serve) as port:
+        address = f"https://localhost:{port}/"
+        trust(monkeypatch, shown.authority)
+        assert outbound.get(address, {}, {}, 30, 1000).body == b"ok"
+        assert outbound.post(f"https://127.0.0.1:{port}/", b"{}", {}, 30, tls_name="localhost") == 200
+        trust(monkeypatch, other.authority)
+        with pytest.raises(outbound.Unreachable, match="certificate"):
+            outbound.get(address, {}, {}, 30, 1000)
+
+
+def test_a_folder_of_certificates_or_the_list_of_requests_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert outbound.trusted() == str(tmp_path)
+    assert outbound.tls_context().verify_mode is ssl.CERT_REQUIRED
+    nothing = ssl.get_default_verify_paths()._replace(cafile=None, capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
+    assert outbound.tls_context().cert_store_stats()["x509_ca"] > 50
 
 
 def test_a_body_that_drips_is_cut_when_it_is_read_and_not_waited_for_when_it_is_not() -> None:

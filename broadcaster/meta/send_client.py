@@ -11,7 +11,6 @@ SSL_CERT_FILE).
 import asyncio
 import select
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohappyeyeballs
 import httptools
 
+from broadcaster import outbound
 from broadcaster.errors import Misconfigured
 
 CONNECT_SECONDS = 10
@@ -67,7 +67,7 @@ class SendClient:
         """`answer_seconds` is how long an answer is waited for, from the request's first byte."""
         parts = urlsplit(url)
         self._host = parts.hostname or ""
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = outbound.tls_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._named = parts.netloc.rpartition("@")[2]
         self._base = parts.path.rstrip("/")

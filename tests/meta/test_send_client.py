@@ -19,7 +19,7 @@ import uvloop
 from broadcaster.errors import Misconfigured
 from broadcaster.meta import send_client
 from broadcaster.meta.send_client import Answer, Lost, SendClient, Unreached
-from tests.support.certificates import Certificate, make_certificate
+from tests.support.certificates import Certificate, make_certificate, trust
 from tests.support.fuzzed_sends import fuzz
 from tests.support.peers import Serve, host, reset
 
@@ -475,11 +475,6 @@ def over_tls(certificate: Certificate, each: Callable[[Seen, socket.socket], Non
             each(seen, secure)
 
     return serve
-
-
-def trust(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    monkeypatch.setenv("SSL_CERT_DIR", str(file.parent / "none"))
 
 
 def test_over_tls_a_host_is_trusted_by_the_systems_store(

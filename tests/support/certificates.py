@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -39,6 +39,12 @@ def make_certificate(folder: Path, name: str) -> Certificate:
     )
     made.server.write_bytes(server.public_bytes(serialization.Encoding.PEM) + secret)
     return made
+
+
+def trust(monkeypatch: Any, file: Path) -> None:
+    """Have this process trust an authority, and no other."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(file.parent / "none"))
 
 
 def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
