@@ -11,7 +11,6 @@ from broadcaster.store import broadcasts, counters, database
 from broadcaster.store.models import (
     Broadcast,
     Callback,
-    Channel,
     Contact,
     ContactName,
     Conversation,
@@ -154,7 +153,7 @@ def forget_erased(limit: int) -> int:
 def forget_reached(before: int) -> int:
     """Forget who was reached before a time. The allowance looks back one day."""
     gone = 0
-    for (portfolio,) in database.tuples(Channel.select(Channel.portfolio).distinct()):
+    for (portfolio,) in database.tuples(Reached.select(Reached.portfolio).distinct()):
         gone += database.delete_in_portions(
             Reached, (Reached.portfolio == portfolio) & (Reached.at < before), _CHANGED_AT_ONCE
         )

@@ -21,6 +21,7 @@ from broadcaster.store.models import (
     Conversation,
     Event,
     Message,
+    Reached,
 )
 from broadcaster.worker import presence
 from tests.support.broadcasts import settle
@@ -138,6 +139,19 @@ def test_a_message_on_its_way_is_told_and_kept(client: Client) -> None:
     settle(public_id, ("unknown", None), ("pending", None))
     assert upkeep.erase(ANA, NOW)["onTheirWay"] == 1
     assert Message.select().where(Message.recipient == ANA).count() == 1
+
+
+def test_who_was_reached_is_forgotten_after_a_day_whatever_became_of_the_portfolio(channel_row: Any) -> None:
+    names = [f"+90555444{i:04d}" for i in range(5)]
+    with database.transaction():
+        people.add_new(names, NOW)
+        young, old = (
+            [("77", name, NOW) for name in names[:2]],
+            [("77", name, NOW - 2 * DAY) for name in names[2:]],
+        )
+        allowance.reached([*young, *old, ("gone", names[0], NOW - 3 * DAY)])
+    upkeep.purge(90, NOW)
+    assert Reached.select().count() == len(young)
 
 
 def test_a_number_that_is_none_is_refused(db: Any) -> None:
