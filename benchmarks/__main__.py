@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def row(name: str, measured: str, beside: str = "", mark: str = "") -> None:
     console.print(f"  {name}: {measured}  {beside}")
 
 
-def request_of(count: int, series: int = 0) -> dict[str, Any]:
+def request_of(count: int, series: int = 0, first: int = 0) -> dict[str, Any]:
     return {
         "channel": CHANNEL,
         "template": {"name": "appointment", "language": "en"},
@@ -47,7 +48,7 @@ def request_of(count: int, series: int = 0) -> dict[str, Any]:
                 "to": f"+90555{series:03d}{i:04d}",
                 "variables": ["Ana", "Monday", "10:00", f"file {i}"],
             }
-            for i in range(count)
+            for i in range(first, first + count)
         ],
     }
 
@@ -257,17 +258,37 @@ def stand_in(here: testbed.Installation, throughput: int) -> Iterator[Callable[[
         running.kill()
 
 
-def back_channel(folder: Path, *halves: str, per_second: int = 1000, count: int = 10_000) -> None:
-    """(h) A pace kept while each message brings three receipts, each in a POST of its own."""
-    place = folder / f"back-{len(halves)}-{per_second}"
+def with_channels(place: Path, channels: int, per_second: int) -> testbed.Installation:
+    """An installation with so many channels, each with this pace."""
     place.mkdir()
     with testbed.sandbox(place) as url:
         here = testbed.Installation(place, url, app_secret=SECRET)
         here.add_channel(CHANNEL, "--pace", str(per_second))
-    with stand_in(here, per_second) as report:
+    with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
+        names = [name for _, name, *_ in opened.execute("PRAGMA table_info(channel)")]
+        alike = ", ".join(name for name in names if name not in ("id", "phone_number_id"))
+        opened.executemany(
+            f"INSERT INTO channel (phone_number_id, {alike}) SELECT ?, {alike} FROM channel WHERE id = 1",
+            [(_number(place_of),) for place_of in range(1, channels)],
+        )
+    return here
+
+
+def _number(place: int) -> str:
+    """The phone_number_id of the benchmark's channel at this place."""
+    return str(int(CHANNEL) + place)
+
+
+def back_channel(
+    folder: Path, *halves: str, channels: int = 1, per_second: int = 1000, count: int = 10_000
+) -> None:
+    """(h) A pace kept while each message brings three receipts, each in a POST of its own."""
+    here = with_channels(folder / f"back-{len(halves)}-{channels}", channels, per_second)
+    count, total = count * channels, per_second * channels
+    with stand_in(here, total if channels == 1 else 10**9) as report:
         processes = [here.start(half) for half in halves] if halves else [here.start()]
         pids = [process.popen.pid for process in processes]
-        documents = [request_of(5000, i) for i in range(count // 5000)]
+        documents = [request_of(5000, i) | {"channel": _number(i % channels)} for i in range(count // 5000)]
         before = sum(map(cpu_seconds, pids))
         paths = [f"/v1/broadcasts/{here.ask('POST', '/v1/broadcasts', json=d)['id']}" for d in documents]
         while sum(here.ask("GET", path)["delivery"]["read"] for path in paths) < count:
@@ -278,11 +299,42 @@ def back_channel(folder: Path, *halves: str, per_second: int = 1000, count: int 
         for process in processes:
             process.stop()
     row(
-        f"{per_second:,}/s with three receipts each, {' and '.join(halves) or 'run'}",
-        f"{count / per_second / seen['seconds']:.0%} of the pace,"
+        f"{total:,}/s with three receipts each, {' and '.join(halves) or 'run'}",
+        f"{count / total / seen['seconds']:.0%} of the pace,"
         f" {3 * count / (read_at - seen['firstAt']):,.0f} receipts/s, median {seen['median'] * 1000:.0f} ms",
         f"{cpu:.1f} s CPU, {seen['throttled']} x 130429, {seen['refused']} refused",
-        "97 %, 2,700/s, 50 ms",
+        "97 %, 2,700/s, 50 ms" if channels == 1 else "",
+    )
+
+
+def instant(folder: Path, broadcasts_due: int = 2000, channels: int = 20) -> None:
+    """(k) Many broadcasts of one message each, due at one moment."""
+    here = with_channels(folder / "instant", channels, 1000)
+    with stand_in(here, 10**9) as report:
+        server = here.start()
+        due = int(time.time()) + 10 + broadcasts_due // 50
+        for place in range(broadcasts_due):
+            document = request_of(1, place // 1000, place % 1000) | {
+                "channel": _number(place % channels),
+                "scheduleAt": datetime.fromtimestamp(due, UTC).isoformat(),
+            }
+            here.ask("POST", "/v1/broadcasts", json=document)
+        left = due - time.time()
+        assert left > 0, "the machine took too long to accept them"
+        time.sleep(left)
+        with sqlite3.connect(here.folder / "data" / "broadcaster.db") as opened:
+            while opened.execute("SELECT COUNT(*) FROM broadcast WHERE finished_at IS NULL").fetchone()[0]:
+                time.sleep(0.1)
+            last, mean = opened.execute(
+                "SELECT MAX(started_at - due_at), AVG(started_at - due_at) FROM broadcast"
+            ).fetchone()
+        assert report()["taken"] == broadcasts_due
+        server.stop()
+    row(
+        f"{broadcasts_due:,} broadcasts due at one instant on {channels} channels",
+        f"the last starts after {last / 1000:.2f} s, on average after {mean / 1000:.2f} s",
+        "",
+        "1 s",
     )
 
 
@@ -525,6 +577,9 @@ MEASURES: dict[str, Callable[[Path], None]] = {
     "receipt": one_receipt,
     "back": back_channel,
     "back-apart": lambda folder: back_channel(folder, "web", "worker"),
+    "back2": lambda folder: back_channel(folder, channels=2),
+    "back2-apart": lambda folder: back_channel(folder, "web", "worker", channels=2),
+    "instant": instant,
     "growth": lambda folder: growth(folder, 1),
     "strangers": strangers,
     "counters": count_among_a_million,
