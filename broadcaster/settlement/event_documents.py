@@ -192,12 +192,9 @@ def tell_broadcasts(kind: EventType[BroadcastDocument], broadcast_ids: Sequence[
     """Tell that this happened to each of these broadcasts."""
     if not broadcast_ids:
         return
-    counted = counters.of_broadcasts(broadcast_ids)
-    numbers = {row.id: row for row in channels.all_channels()}
-    documents = [
-        _broadcast(row, numbers[row.channel_id], counted[row.id], kind)
-        for row in broadcasts.rows(broadcast_ids)
-    ]
+    counted, rows = counters.of_broadcasts(broadcast_ids), broadcasts.rows(broadcast_ids)
+    numbers = {one: channels.get(one) for one in {row.channel_id for row in rows}}
+    documents = [_broadcast(row, numbers[row.channel_id], counted[row.id], kind) for row in rows]
     tell(kind, documents, now)
     for told in documents:
         logger.info(

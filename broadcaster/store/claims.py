@@ -114,7 +114,7 @@ def _active(channel_id: int, now: int) -> list[list[_Active]]:
         .order_by(Broadcast.priority.desc(), Broadcast.id)
     )
     groups: dict[int, list[_Active]] = {}
-    for priority, broadcast_id, name, language, kind in database.tuples(query):
+    for priority, broadcast_id, name, language, kind in database.fetch_at_once(query):
         active = _Active(broadcast_id, graph_object.beginning(name, language), categories.is_marketing(kind))
         groups.setdefault(priority, []).append(active)
     return list(groups.values())
