@@ -10,7 +10,7 @@ import pytest
 
 from broadcaster import outbound
 from tests.support.certificates import make_certificate, trust
-from tests.support.peers import HEAD, answering, dripping, flooding, host, peer
+from tests.support.peers import HEAD, answering, dripping, flooding, host, peer, read_request
 
 DRIPS = {
     "nothing": (b"", b""),
@@ -36,7 +36,7 @@ def test_who_is_trusted_is_the_systems_to_say(tmp_path: Path, monkeypatch: pytes
 
     def serve(connection: socket.socket, _over: threading.Event) -> None:
         with context.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(65_536)
+            read_request(secure)
             secure.sendall(HEAD + b"Content-Length: 2\r\n\r\nok")
 
     with host(serve) as port:

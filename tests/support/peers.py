@@ -46,11 +46,25 @@ def peer(serve: Serve) -> Iterator[str]:
     """The address of somebody who reads a request and answers in a way of their own, until the end."""
 
     def read_and_serve(connection: socket.socket, over: threading.Event) -> None:
-        connection.recv(65_536)
+        read_request(connection)
         serve(connection, over)
 
     with host(read_and_serve) as port:
         yield f"http://127.0.0.1:{port}/"
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """A whole request; closed with a part unread, a connection is reset and its answer may be lost."""
+    read = b""
+    while True:
+        head, end, body = read.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        if end and len(body) >= int(length or 0):
+            return read
+        piece = connection.recv(65_536)
+        if not piece:
+            return read
+        read += piece
 
 
 def reset(connection: socket.socket) -> None:
