@@ -111,10 +111,10 @@ def _http(status: bytes, body: bytes) -> bytes:
     )  # fmt: skip
 
 
-class _Sends(asyncio.Protocol):
-    def __init__(self, stand_in: StandIn):
-        self._stand_in = stand_in
-        self._read = b""
+class _Messages(asyncio.Protocol):
+    """A connection over which HTTP messages with a length come one after the other."""
+
+    _read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -122,9 +122,21 @@ class _Sends(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += data
         head, end, rest = self._read.partition(b"\r\n\r\n")
-        if end and len(rest) >= _length(head):
-            self._read = rest[_length(head) :]
-            asyncio.get_running_loop().call_later(self._stand_in.latency, self._answer, rest)
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]) if end else 0
+        if end and len(rest) >= length:
+            self._read = rest[length:]
+            self.came(head, rest[:length])
+
+    def came(self, head: bytes, body: bytes) -> None:
+        """A message is whole."""
+
+
+class _Sends(_Messages):
+    def __init__(self, stand_in: StandIn):
+        self._stand_in = stand_in
+
+    def came(self, _head: bytes, body: bytes) -> None:
+        asyncio.get_running_loop().call_later(self._stand_in.latency, self._answer, body)
 
     def _answer(self, body: bytes) -> None:
         if not self._transport.is_closing():
@@ -141,7 +153,7 @@ class Poster:
         self._most = connections
         self._open = 0
         self._idle: list[_Posts] = []
-        self._waiting: deque[tuple[bytes, float]] = deque()
+        self._waiting: deque[bytes] = deque()
         self.waits: list[float] = []
         """Seconds until each was answered."""
         self.refused = 0
@@ -149,9 +161,9 @@ class Poster:
 
     def post(self, request: bytes) -> None:
         """Have it posted as soon as a connection is free."""
-        self._waiting.append((request, time.perf_counter()))
+        self._waiting.append(request)
         if self._idle:
-            self._next(self._idle.pop())
+            self.free(self._idle.pop())
         elif self._open < self._most:
             self._open += 1
             loop = asyncio.get_running_loop()
@@ -161,11 +173,8 @@ class Poster:
 
     def free(self, connection: "_Posts") -> None:
         """It may post again."""
-        self._next(connection)
-
-    def _next(self, connection: "_Posts") -> None:
         if self._waiting:
-            connection.ask(*self._waiting.popleft())
+            connection.ask(self._waiting.popleft())
         else:
             self._idle.append(connection)
             self.on_idle()
@@ -177,30 +186,21 @@ class Poster:
             self.refused += 1
 
 
-class _Posts(asyncio.Protocol):
+class _Posts(_Messages):
     def __init__(self, poster: Poster):
         self._poster = poster
-        self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         self._poster.free(self)
 
-    def ask(self, request: bytes, _since: float) -> None:
+    def ask(self, request: bytes) -> None:
         self._begun = time.perf_counter()
         self._transport.write(request)
 
-    def data_received(self, data: bytes) -> None:
-        self._read += data
-        head, end, rest = self._read.partition(b"\r\n\r\n")
-        if end and len(rest) >= _length(head):
-            self._read = b""
-            self._poster.answered(int(head.split(b" ", 2)[1]), self._begun)
-            self._poster.free(self)
-
-
-def _length(head: bytes) -> int:
-    return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+    def came(self, head: bytes, _body: bytes) -> None:
+        self._poster.answered(int(head.split(b" ", 2)[1]), self._begun)
+        self._poster.free(self)
 
 
 def _recipient(place: int) -> str:

@@ -118,7 +118,7 @@ def going() -> list[int]:
     return [row_id for (row_id,) in database.tuples(Broadcast.select(Broadcast.id).where(_is_going()))]
 
 
-def open_ones() -> list[int]:
+def unfinished() -> list[int]:
     """The broadcasts that have not ended."""
     query = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
     return [row_id for (row_id,) in database.tuples(query)]
@@ -197,19 +197,19 @@ def page(status: BroadcastStatus | None, before: int | None, limit: int, now: in
         query = query.where(Broadcast.id < before)
     if status is not None:
         query = query.where(statuses.has_status(status, now))
-    if status in statuses.GOING:
+    if status in statuses.UNFINISHED:
         # Few go on, and many have ended: their index first, for the newest of all may be none of them.
-        going = Broadcast.alias()
-        query = query.where(Broadcast.id.in_(going.select(going.id).where(going.finished_at.is_null())))
+        other = Broadcast.alias()
+        query = query.where(Broadcast.id.in_(other.select(other.id).where(other.finished_at.is_null())))
     return list(query.order_by(Broadcast.id.desc()).limit(limit))
 
 
 def active_since(time: int) -> list[int]:
     """Broadcasts that may have sent something after a time."""
     started = Broadcast.started_at.is_null(False)
-    going = Broadcast.select(Broadcast.id).where(started & Broadcast.finished_at.is_null())
+    unfinished = Broadcast.select(Broadcast.id).where(started & Broadcast.finished_at.is_null())
     ended = Broadcast.select(Broadcast.id).where(started & (Broadcast.finished_at >= time))
-    return [row_id for (row_id,) in database.tuples(going.union_all(ended))]
+    return [row_id for (row_id,) in database.tuples(unfinished.union_all(ended))]
 
 
 @dataclass(frozen=True, slots=True)

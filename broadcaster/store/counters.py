@@ -122,13 +122,13 @@ class Total(NamedTuple):
 
 def of_channels() -> list[Total]:
     """The messages of all broadcasts that have not ended, by channel, state and delivery."""
-    going = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
+    unfinished = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
     # The inner sums run over the index of the counters alone; a join below them would read every row.
     inner = (
         Message.select(
             Message.broadcast_id, Message.state, Message.delivery, fn.COUNT(Message.id).alias("many")
         )
-        .where(Message.broadcast_id.in_(going))
+        .where(Message.broadcast_id.in_(unfinished))
         .group_by(Message.broadcast_id, Message.state, Message.delivery)
     )
     columns = (Broadcast.channel_id, inner.c.state, inner.c.delivery)

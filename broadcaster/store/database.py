@@ -252,12 +252,7 @@ def fetch_at_once(query: Any) -> list[list[Any]]:
 
 def fetch_named_at_once(sql: str, values: dict[str, Any], columns: int) -> list[list[Any]]:
     """The same for a statement with :name places that selects so many columns."""
-    return _rows(execute_named(_in_one_step_again(sql, columns), values))
-
-
-@lru_cache(maxsize=16)
-def _in_one_step_again(sql: str, columns: int) -> str:
-    return _in_one_step(sql, columns)
+    return _rows(execute_named(_in_one_step(sql, columns), values))
 
 
 def _in_one_step(sql: str, columns: int) -> str:

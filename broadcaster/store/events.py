@@ -45,14 +45,18 @@ def _record(webhook_ids: list[int], type: str, documents: Sequence[Any], now: in
 
 def listening(type: str) -> list[int]:
     """The webhooks that want to be told of a type."""
-    query = Webhook.select(Webhook.id, Webhook.types).where(Webhook.disabled_at.is_null())
-    return [row_id for row_id, types in database.tuples(query) if type in types.split()]
+    return [row_id for row_id, types in _wishes() if type in types]
 
 
 def asked_for() -> set[str]:
     """The types that any webhook wants to be told of."""
-    query = Webhook.select(Webhook.types).where(Webhook.disabled_at.is_null())
-    return {type for (types,) in database.tuples(query) for type in types.split()}
+    return {type for _, types in _wishes() for type in types}
+
+
+def _wishes() -> list[tuple[int, list[str]]]:
+    """Each webhook that is not disabled, and the types it wants."""
+    query = Webhook.select(Webhook.id, Webhook.types).where(Webhook.disabled_at.is_null())
+    return [(row_id, types.split()) for row_id, types in database.tuples(query)]
 
 
 def page(type: str | None, after: int, limit: int) -> list[Event]:

@@ -297,8 +297,8 @@ def _last_heard(broadcast_ids: set[int], since: int) -> dict[int, int]:
     newest: dict[int, int] = {}
     for channel_id in set(channels.values()):
         siblings = Broadcast.select(Broadcast.id).where(Broadcast.channel_id == channel_id)
-        going = siblings.where(Broadcast.finished_at.is_null())
-        recent = going.union_all(siblings.where(Broadcast.finished_at > since))
+        unfinished = siblings.where(Broadcast.finished_at.is_null())
+        recent = unfinished.union_all(siblings.where(Broadcast.finished_at > since))
         last = Message.select(fn.MAX(Message.claimed_at)).where(told & Message.broadcast_id.in_(recent))
         newest[channel_id] = database.number(last) or 0
     return {broadcast_id: newest[channel_id] for broadcast_id, channel_id in channels.items()}

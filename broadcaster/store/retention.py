@@ -85,14 +85,14 @@ def _blank(which: Any) -> int:
 def forget_idle_contacts(before: int) -> int:
     """Remove contacts nobody wrote to since a time, whom no broadcast that goes on is for, and who have not
     opted out; some at a time, so that nobody waits. Returns how many."""
-    going = set(broadcasts.open_ones())
-    needed = _contacts_of(going)
+    unfinished = set(broadcasts.unfinished())
+    needed = _contacts_of(unfinished)
     newest = database.number(Contact.select(fn.MAX(Contact.id))) or 0
     count = 0
     for start in range(0, newest, _CHANGED_AT_ONCE):
         with database.transaction():
-            begun = set(broadcasts.open_ones()) - going
-            going |= begun
+            begun = set(broadcasts.unfinished()) - unfinished
+            unfinished |= begun
             needed |= _contacts_of(begun)
             idle = set(_idle(before, start, start + _CHANGED_AT_ONCE)) - needed
             forget_contacts(sorted(idle))
@@ -242,9 +242,9 @@ def _forget_contact(contact_id: int, now: int) -> int:
 
 def on_their_way(names: Sequence[str]) -> int:
     """How many messages to a person have not come to an end."""
-    going = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
+    unfinished = Broadcast.select(Broadcast.id).where(Broadcast.finished_at.is_null())
     query = Message.select(Message.id).where(
-        Message.broadcast_id.in_(going)
+        Message.broadcast_id.in_(unfinished)
         & Message.state.in_(counters.OPEN)
         & Message.recipient.in_(list(names))
     )

@@ -20,7 +20,7 @@ from broadcaster.store.counters import OPEN, Counts
 from broadcaster.store.models import Broadcast, Channel, Message
 
 STATUSES: tuple[BroadcastStatus, ...] = get_args(BroadcastStatus.__value__)
-GOING: tuple[BroadcastStatus, ...] = ("paused", "sending", "scheduled", "queued")
+UNFINISHED: tuple[BroadcastStatus, ...] = ("paused", "sending", "scheduled", "queued")
 """Those of broadcasts that have not ended."""
 STAGES: tuple[BroadcastStage, ...] = get_args(BroadcastStage.__value__)
 STANDINGS: tuple[MessageStanding, ...] = get_args(MessageStanding.__value__)

@@ -23,6 +23,8 @@ from broadcaster.web.meta_callback import Received
 from broadcaster.web.requests import request_id
 
 _MOST_AT_ONCE = 500
+_SIGNATURE = meta_callback.SIGNATURE.upper().replace("-", "_")
+"""As the server calls the header."""
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\n"
     b"Cache-Control: no-store\r\n"
@@ -75,7 +77,7 @@ class CallbackLane:
             return False
         try:
             raw = request.get_body_stream().getvalue()
-            signature = request.headers.get("X_HUB_SIGNATURE_256")
+            signature = request.headers.get(_SIGNATURE)
             received = meta_callback.read(self._settings, raw, signature)
         except Exception:
             # The ordinary way reads it again, and words or logs the fault.

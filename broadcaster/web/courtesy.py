@@ -14,6 +14,7 @@ from typing import Any
 import falcon
 
 from broadcaster.errors import Busy
+from broadcaster.web import meta_callback
 
 _OVERHEAD_SECONDS = 0.001
 """What a request costs before and after it is served here: reading its head, passing it on, writing."""
@@ -126,7 +127,7 @@ class CourtesyMiddleware:
     def _courtesy_for(self, request: falcon.Request) -> Courtesy | None:
         if request.path in ("/healthz", "/readyz"):
             return self._probes
-        is_callback = request.path == "/callbacks/meta" and request.method == "POST"
+        is_callback = request.path == meta_callback.PATH and request.method == "POST"
         has_token = bool(request.auth or request.get_header("X-API-Key"))
         changes = request.method not in ("GET", "HEAD", "OPTIONS") and has_token
         return None if is_callback or changes else self._lookers

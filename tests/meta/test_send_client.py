@@ -21,7 +21,7 @@ from broadcaster.meta import send_client
 from broadcaster.meta.send_client import Answer, Lost, SendClient, Unreached
 from tests.support.certificates import Certificate, make_certificate, trust
 from tests.support.fuzzed_sends import fuzz
-from tests.support.peers import Serve, host, reset
+from tests.support.peers import Serve, host, read_request, reset
 
 BODY = b'{"a":"b"}'
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -68,12 +68,9 @@ class Seen:
 
     def read(self, connection: socket.socket) -> bytes:
         """The next whole request of a connection; raises OSError where none comes."""
-        request = b""
-        while not request.endswith(BODY):
-            piece = connection.recv(65_536)
-            if not piece:
-                raise OSError
-            request += piece
+        request = read_request(connection)
+        if not request.endswith(BODY):
+            raise OSError
         self.requests.append(request)
         return request
 

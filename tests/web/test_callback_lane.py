@@ -111,6 +111,20 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
+@pytest.fixture
+def may_go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until it is set no callback becomes durable."""
+    event = threading.Event()
+    really = meta_callback.meta_events.take
+
+    def take(*given: Any) -> None:
+        assert event.wait(10)
+        really(*given)
+
+    monkeypatch.setattr(meta_callback.meta_events, "take", take)
+    return event
+
+
 def test_a_callback_is_kept_before_it_is_answered(server: Server, taken: list[bool]) -> None:
     (answer,) = ask(server, request(body_of(1), "X-Request-Id: mine.1"))
     assert (answer.status, answer.body, answer.headers["X-Request-Id"]) == (200, b"ok", "mine.1")
@@ -217,16 +231,8 @@ def test_one_that_cannot_be_taken_keeps_no_other_from_it(
 
 
 def test_whoever_leaves_before_the_answer_leaves_nothing_behind(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, may_go_on: threading.Event
 ) -> None:
-    may_go_on = threading.Event()
-    really = meta_callback.meta_events.take
-
-    def take(*given: Any) -> None:
-        assert may_go_on.wait(10)
-        really(*given)
-
-    monkeypatch.setattr(meta_callback.meta_events, "take", take)
     connections = [connect(server) for _ in range(10)]
     for number, connection in enumerate(connections):
         connection.sendall(request(body_of(number)) * 2)
@@ -248,16 +254,12 @@ def test_while_the_database_takes_nothing_a_callback_is_told_to_come_again(
 
 
 def test_a_stop_answers_what_has_come(
-    settings: config.Settings, db: Any, writer: Writer, monkeypatch: pytest.MonkeyPatch
+    settings: config.Settings,
+    db: Any,
+    writer: Writer,
+    may_go_on: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stopping = threading.Event()
-    really = meta_callback.meta_events.take
-
-    def take(*given: Any) -> None:
-        assert stopping.wait(10)
-        really(*given)
-
-    monkeypatch.setattr(meta_callback.meta_events, "take", take)
     here = settings.model_copy(update={"app_secret": SECRET})
     with serving(here, db, writer, drain_seconds=10) as server:
         connection = connect(server)
@@ -266,7 +268,7 @@ def test_a_stop_answers_what_has_come(
         drains = server.drain
 
         def drain(deadline: float) -> None:
-            stopping.set()
+            may_go_on.set()
             drains(deadline)
 
         monkeypatch.setattr(server, "drain", drain)
