@@ -45,7 +45,7 @@ format: .venv/ready
 	$(BIN)/ruff format $(CODE)
 
 bench: .venv/ready
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ROWS)
 
 # A wheel, a source archive, and one executable file for any machine with this Python.
 dist: .venv/ready

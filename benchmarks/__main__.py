@@ -1,5 +1,6 @@
 """make bench: the marks of the project, as one table with ratios measured in the same run."""
 
+import itertools
 import json
 import os
 import shutil
@@ -29,6 +30,8 @@ from broadcaster.store.models import Channel
 
 CHANNEL = "100000000000001"
 SECRET = "bench"
+CACHE = Path(tempfile.gettempdir()) / "broadcaster-bench-cache"
+"""What takes long to make or to fetch, from one run to the next."""
 LATENCY = ("--latency", "50")
 console = Console(highlight=False, width=120)
 table = Table("", "measured", "beside", "mark", box=None, header_style="bold", title_justify="left")
@@ -90,11 +93,33 @@ def rival(which: str, url: str, count: int) -> tuple[float, float]:
     return seen["count"] / seen["seconds"], seen["cpu"] / seen["count"] * 1e6
 
 
+def bullmq(folder: Path, url: str, count: int) -> str:
+    """What BullMQ and a Redis that flushes once a second make of it; or why they are not here."""
+    redis, node = shutil.which("redis-server"), shutil.which("node")
+    if not redis or not node or not all((CACHE / "node_modules" / part).exists() for part in ("bullmq", "ioredis")):
+        return f"skipped: wants redis-server, node, and `npm install bullmq ioredis` in {CACHE}"
+    door = str(folder / "redis.sock")
+    saved = ["--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(folder), "--save", ""]
+    command = [redis, "--port", "0", "--unixsocket", door, *saved]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as kept:
+        try:
+            script = [node, str(Path(__file__).with_name("bullmq.mjs")), str(CACHE), door, url, str(count)]
+            while not Path(door).exists():
+                time.sleep(0.01)
+            done = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True)
+            seen, stored = json.loads(done.stdout), cpu_seconds(kept.pid)
+        finally:
+            kept.terminate()
+    used = seen["cpu"] / count * 1e6, stored / count * 1e6
+    return f"{count / seen['seconds']:,.0f}/s, {used[0]:.0f} us CPU, and Redis {used[1]:.0f} us"
+
+
 def drain(folder: Path, count: int = 20_000) -> None:
     """(a) The queue emptied with the pace lifted."""
     with testbed.sandbox(folder, *LATENCY) as url:
         bare_rate, bare_cpu = rival("bare", url, count)
         huey_rate, huey_cpu = rival("huey", url, 2000)
+        peer = bullmq(folder, url, count)
     with testbed.sandbox(folder, *LATENCY) as url:
         here = testbed.Installation(folder / "drain", url)
         here.folder.mkdir()
@@ -112,6 +137,7 @@ def drain(folder: Path, count: int = 20_000) -> None:
     assert report["accepted"] == count and report["duplicates"] == 0
     row("bare aiohttp loop, nothing stored", f"{bare_rate:,.0f}/s, {bare_cpu:.0f} us CPU")
     row("one huey task a recipient + requests", f"{huey_rate:,.0f}/s, {huey_cpu:.0f} us CPU")
+    row("BullMQ, a job a recipient", peer)
     row(
         f"drain of {count:,}, all states durable",
         f"{rate:,.0f}/s, {cpu:.0f} us CPU",
@@ -232,15 +258,15 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
 
 
 @contextmanager
-def stand_in(here: testbed.Installation, throughput: int) -> Iterator[Callable[[], dict[str, Any]]]:
-    """A lean Graph for an installation that tells of each message in three callbacks; called once at the end
-    for what it saw."""
+def stand_in(here: testbed.Installation, throughput: int, tells: bool = True) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A lean Graph for an installation, that may tell of each message in three callbacks; called once at the
+    end for what it saw."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     here.environ["BROADCASTER_PORT"], here.url = port, f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "benchmarks.stand_in", "50", str(throughput)]
     with subprocess.Popen(
-        [*command, here.url + "/callbacks/meta", SECRET],
+        [*command, here.url + "/callbacks/meta" if tells else "", SECRET],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -304,6 +330,31 @@ def back_channel(
         f" {3 * count / (read_at - seen['firstAt']):,.0f} receipts/s, median {seen['median'] * 1000:.0f} ms",
         f"{cpu:.1f} s CPU, {seen['throttled']} x 130429, {seen['refused']} refused",
         "97 %, 2,700/s, 50 ms" if channels == 1 else "",
+    )
+
+
+def many_channels(folder: Path, channels: int = 200, per_second: int = 10, count: int = 150) -> None:
+    """(m) Channels that all send at once, each at its pace."""
+    here = with_channels(folder / "channels", channels, per_second)
+    with stand_in(here, 10**9, tells=False) as report:
+        server = here.start("web"), here.start("worker")
+        for place in range(channels):
+            document = request_of(count, place // 20, place % 20 * count) | {"channel": _number(place)}
+            here.ask("POST", "/v1/broadcasts", json=document)
+        with sqlite3.connect(here.folder / "data" / "broadcaster.db") as opened:
+            while opened.execute("SELECT COUNT(*) FROM broadcast WHERE finished_at IS NULL").fetchone()[0]:
+                time.sleep(0.1)
+            took = "SELECT MAX(m.settled_at) - MIN(m.settled_at) FROM message m GROUP BY m.broadcast_id"
+            kept = [(count - per_second) / per_second * 1000 / ms for (ms,) in opened.execute(took)]
+        opened.close()
+        assert report()["taken"] == channels * count
+        for half in server:
+            half.stop()
+    row(
+        f"{channels} channels at {per_second}/s each",
+        f"the slowest kept {min(kept):.0%} of its pace, on average {sum(kept) / channels:.0%}",
+        "",
+        "97 %",
     )
 
 
@@ -380,7 +431,7 @@ def one_receipt(folder: Path, seconds: int = 6) -> None:
 def grown(folder: Path, millions: int) -> Path:
     """An installation with so many million messages in ended broadcasts of 5,000; built once, in minutes, and
     kept for the next run."""
-    kept = Path(tempfile.gettempdir()) / "broadcaster-bench-cache" / f"{millions}m-{_SCHEMA}"
+    kept = CACHE / f"{millions}m-{_SCHEMA}"
     if not kept.exists():
         draft = kept.with_name(kept.name + ".part")
         shutil.rmtree(draft, ignore_errors=True)
@@ -466,6 +517,60 @@ def growth(folder: Path, millions: int) -> None:
         f" {old[3] / accepting:.2f} of its CPU; idle worker {old[4]:.1%} of a core beside {idle:.1%}",
         "0.95 to 1.05",
     )
+
+
+def upkeep(folder: Path, millions: int) -> None:
+    """(l) The longest gap between two messages at 80/s while an installation of so many million is kept in
+    order."""
+    place = grown(folder, millions)
+    with sqlite3.connect(place / "data" / "broadcaster.db") as opened:
+        opened.execute("UPDATE channel SET pace_override = 80")
+    opened.close()
+    with testbed.sandbox(place, *LATENCY) as url:
+        here = testbed.Installation(place, url)
+        here.use_token(here.command("token", "create", "bench", "--scope", "admin"))
+        web, worker = here.start("web"), here.start("worker")
+        made = [here.ask("POST", "/v1/broadcasts", json=request_of(5000, series))["id"] for series in range(8)]
+        works: dict[str, Callable[[], object]] = {
+            "nothing": lambda: time.sleep(5),
+            "metrics": lambda: here.call("GET", "/metrics"),
+            "list of 100": lambda: here.call("GET", "/v1/broadcasts?limit=100"),
+            "status=failed": lambda: here.call("GET", "/v1/broadcasts?limit=100&status=failed"),
+            "doctor": lambda: here.command("doctor"),
+            "export": lambda: here.call(
+                "GET", f"/v1/broadcasts/{made[0]}/messages", headers={"Accept": "text/csv"}
+            ),
+            "erase": lambda: here.command("erase", "+905410000077", "--yes"),
+            "backup": lambda: here.command("backup", str(place / "copy.db")),
+            "purge": lambda: here.command("purge", "--days", "20"),
+            "second purge": lambda: here.command("purge", "--days", "20"),
+        }
+        time.sleep(3)
+        said = []
+        for name, work in works.items():
+            begun = epoch_ms()
+            work()
+            took = epoch_ms() - begun
+            time.sleep(0.5)
+            said.append(f"{name} {_longest_gap(place, begun, epoch_ms())} ms ({took / 1000:.1f} s)")
+        worker.stop()
+        web.stop()
+    shutil.rmtree(place)
+    row(f"longest gap at 80/s among {millions},000,000", ", ".join(said), "", "300 ms")
+
+
+def _longest_gap(place: Path, begun: int, ended: int) -> int:
+    """Of milliseconds, between the departures of two messages that were claimed or answered in this time."""
+    with sqlite3.connect(f"file:{place}/data/broadcaster.db?mode=ro", uri=True) as opened:
+        longest = 0
+        for moment in ("claimed_at", "settled_at"):
+            query = f"SELECT {moment} FROM message WHERE {moment} BETWEEN ? AND ? AND broadcast_id > ? ORDER BY 1"
+            newest = opened.execute("SELECT MAX(id) - 8 FROM broadcast").fetchone()[0]
+            moments = [found for (found,) in opened.execute(query, (begun, ended, newest))]
+            gaps = (after - before for before, after in itertools.pairwise([begun, *moments, ended]))
+            longest = max(longest, *gaps)
+    opened.close()
+    return longest
 
 
 def strangers(folder: Path, per_second: int = 700, seconds: int = 5) -> None:
@@ -570,8 +675,8 @@ def two_memories(folder: Path) -> None:
 
 MEASURES: dict[str, Callable[[Path], None]] = {
     "drain": drain,
-    "pace": lambda folder: pace(folder, 80, 2000, "97 %, peak 80"),
-    "pace1000": lambda folder: pace(folder, 1000, 10_000, "95 %, peak 1000"),
+    "pace": lambda folder: pace(folder, 80, 2000, "98 %, peak 80"),
+    "pace1000": lambda folder: pace(folder, 1000, 10_000, "97 %, peak 1000"),
     "accept": accept,
     "receipts": receipts,
     "receipt": one_receipt,
@@ -580,12 +685,17 @@ MEASURES: dict[str, Callable[[Path], None]] = {
     "back2": lambda folder: back_channel(folder, channels=2),
     "back2-apart": lambda folder: back_channel(folder, "web", "worker", channels=2),
     "instant": instant,
+    "channels": many_channels,
     "growth": lambda folder: growth(folder, 1),
     "strangers": strangers,
     "counters": count_among_a_million,
     "memory": two_memories,
 }
-ON_REQUEST: dict[str, Callable[[Path], None]] = {"growth5": lambda folder: growth(folder, 5)}
+ON_REQUEST: dict[str, Callable[[Path], None]] = {
+    "growth5": lambda folder: growth(folder, 5),
+    "upkeep1": lambda folder: upkeep(folder, 1),
+    "upkeep5": lambda folder: upkeep(folder, 5),
+}
 """What takes minutes to prepare."""
 
 

@@ -10,12 +10,11 @@ COEXISTENCE = 20.0
 
 UNLIMITED = None
 WINDOW = 1.0
-GUARD = 0.045
+GUARD = 0.025
 """Added to the window in seconds: two messages a window apart may travel unequally long."""
-BRISK, SPREAD = 300.0, 1.25
-"""Within a second messages leave at up to 300/s (at most four times the pace), or at 1.25 times a
-pace above that. A brisk start leaves slack in every second, in which a stall costs nothing; a fast
-channel must not overrun its own machine, or what left evenly arrives in a heap."""
+SPREAD = 1.2
+"""Within a second messages leave evenly, at 1.2 times the pace: what a stall of up to a sixth of a second
+cost is made up for in the same second, and no gap is longer than a fifth of one."""
 RECOVERY_AFTER = 2.0
 """Seconds without throttling after which a slowed pace begins to recover."""
 
@@ -152,7 +151,7 @@ class Window:
         return max(1, int(self.current))
 
     def _gap(self) -> float:
-        return 1 / max(SPREAD * self.current, min(4 * self.current, BRISK))
+        return 1 / (SPREAD * self.current)
 
     def _forget(self, now: float) -> None:
         oldest = now - self.length

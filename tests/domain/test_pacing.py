@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,9 +67,21 @@ def test_no_sliding_second_carries_more_than_the_pace(pace: float, stall: float)
         assert beyond - first >= 1.0
 
 
-def test_a_pace_of_80_is_held_at_97_percent() -> None:
+def test_a_pace_of_80_is_held_at_98_percent() -> None:
     left = leave_as_fast_as_allowed(80, 30)
-    assert left[1999] <= 25 * 1.03
+    assert left[1999] <= 25 * 1.02
+
+
+@pytest.mark.parametrize("pace", [20, 80, 250, 1000])
+def test_nothing_waits_for_longer_than_a_quarter_of_a_second(pace: float) -> None:
+    left = leave_as_fast_as_allowed(pace, 10)
+    assert max(after - before for before, after in itertools.pairwise(left)) <= 0.25
+
+
+def test_a_stall_is_made_up_for_within_the_second() -> None:
+    assert leave_as_fast_as_allowed(80, 12, 0.1)[800] == pytest.approx(
+        leave_as_fast_as_allowed(80, 12)[800], abs=0.02
+    )
 
 
 def test_places_count_until_their_bytes_have_left() -> None:
