@@ -96,7 +96,11 @@ def rival(which: str, url: str, count: int) -> tuple[float, float]:
 def bullmq(folder: Path, url: str, count: int) -> str:
     """What BullMQ and a Redis that flushes once a second make of it; or why they are not here."""
     redis, node = shutil.which("redis-server"), shutil.which("node")
-    if not redis or not node or not all((CACHE / "node_modules" / part).exists() for part in ("bullmq", "ioredis")):
+    if (
+        not redis
+        or not node
+        or not all((CACHE / "node_modules" / part).exists() for part in ("bullmq", "ioredis"))
+    ):
         return f"skipped: wants redis-server, node, and `npm install bullmq ioredis` in {CACHE}"
     door = str(folder / "redis.sock")
     saved = ["--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(folder), "--save", ""]
@@ -258,7 +262,9 @@ def receipts(folder: Path, per_second: int = 1000, seconds: int = 10) -> None:
 
 
 @contextmanager
-def stand_in(here: testbed.Installation, throughput: int, tells: bool = True) -> Iterator[Callable[[], dict[str, Any]]]:
+def stand_in(
+    here: testbed.Installation, throughput: int, tells: bool = True
+) -> Iterator[Callable[[], dict[str, Any]]]:
     """A lean Graph for an installation, that may tell of each message in three callbacks; called once at the
     end for what it saw."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -345,7 +351,7 @@ def many_channels(folder: Path, channels: int = 200, per_second: int = 10, count
             while opened.execute("SELECT COUNT(*) FROM broadcast WHERE finished_at IS NULL").fetchone()[0]:
                 time.sleep(0.1)
             took = "SELECT MAX(m.settled_at) - MIN(m.settled_at) FROM message m GROUP BY m.broadcast_id"
-            kept = [(count - per_second) / per_second * 1000 / ms for (ms,) in opened.execute(took)]
+            kept = [count / per_second * 1000 / ms for (ms,) in opened.execute(took)]
         opened.close()
         assert report()["taken"] == channels * count
         for half in server:
@@ -530,16 +536,14 @@ def upkeep(folder: Path, millions: int) -> None:
         here = testbed.Installation(place, url)
         here.use_token(here.command("token", "create", "bench", "--scope", "admin"))
         web, worker = here.start("web"), here.start("worker")
-        made = [here.ask("POST", "/v1/broadcasts", json=request_of(5000, series))["id"] for series in range(8)]
+        paths = fill(here, 40_000)
         works: dict[str, Callable[[], object]] = {
             "nothing": lambda: time.sleep(5),
             "metrics": lambda: here.call("GET", "/metrics"),
             "list of 100": lambda: here.call("GET", "/v1/broadcasts?limit=100"),
             "status=failed": lambda: here.call("GET", "/v1/broadcasts?limit=100&status=failed"),
             "doctor": lambda: here.command("doctor"),
-            "export": lambda: here.call(
-                "GET", f"/v1/broadcasts/{made[0]}/messages", headers={"Accept": "text/csv"}
-            ),
+            "export": lambda: here.call("GET", f"{paths[0]}/messages", headers={"Accept": "text/csv"}),
             "erase": lambda: here.command("erase", "+905410000077", "--yes"),
             "backup": lambda: here.command("backup", str(place / "copy.db")),
             "purge": lambda: here.command("purge", "--days", "20"),
@@ -564,7 +568,9 @@ def _longest_gap(place: Path, begun: int, ended: int) -> int:
     with sqlite3.connect(f"file:{place}/data/broadcaster.db?mode=ro", uri=True) as opened:
         longest = 0
         for moment in ("claimed_at", "settled_at"):
-            query = f"SELECT {moment} FROM message WHERE {moment} BETWEEN ? AND ? AND broadcast_id > ? ORDER BY 1"
+            query = (
+                f"SELECT {moment} FROM message WHERE {moment} BETWEEN ? AND ? AND broadcast_id > ? ORDER BY 1"
+            )
             newest = opened.execute("SELECT MAX(id) - 8 FROM broadcast").fetchone()[0]
             moments = [found for (found,) in opened.execute(query, (begun, ended, newest))]
             gaps = (after - before for before, after in itertools.pairwise([begun, *moments, ended]))

@@ -98,11 +98,16 @@ class Window:
         return max(0, min(spread, self._size() - len(self._left) - self._leaving))
 
     def wait(self, now: float) -> float:
-        """Seconds after which it is worth asking again; at least a millisecond."""
+        """Seconds until a place opens, as far as is known by now."""
         until = max(self._held_until, self._even_since + self._gap())
         if self._left and len(self._left) + self._leaving >= self._size():
             until = max(until, self._left[0] + self.length)
-        return max(0.001, until - now)
+        return max(0.0, until - now)
+
+    def opens_within(self, seconds: float, now: float) -> bool:
+        """Whether a place is open, or will be in so many seconds at most."""
+        is_known = len(self._left) or self._leaving < self._size()
+        return self.room(now) > 0 or (bool(is_known) and self.wait(now) <= seconds)
 
     def is_held(self, now: float) -> bool:
         """Whether nothing may leave for longer than the pace alone would ask."""

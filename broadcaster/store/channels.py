@@ -1,5 +1,6 @@
 """Channels: the sending numbers and what Graph told about them."""
 
+from collections.abc import Collection
 from typing import Any
 
 from broadcaster.domain import pacing
@@ -81,6 +82,11 @@ def with_number(digits: str) -> Channel | None:
 
 def get(channel_id: int) -> Channel:
     return Channel.get_by_id(channel_id)
+
+
+def among(channel_ids: Collection[int]) -> list[Channel]:
+    """These channels, in no order."""
+    return list(Channel.select().where(Channel.id.in_(list(channel_ids))))
 
 
 def all_channels() -> list[Channel]:

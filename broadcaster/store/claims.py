@@ -1,6 +1,6 @@
 """Claims: which messages of a channel may leave now, by priority, turn, allowance, spacing and opt-outs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,6 +30,21 @@ class Terms:
     not_before: Mapping[int, int] = field(default_factory=dict)
 
 
+class Ask(NamedTuple):
+    """A channel's wish for at most `limit` messages.
+
+    High priority goes first, but every fifth `turn` normal does; broadcasts of one priority share evenly,
+    beginning with the `turn`-th. `owner` holds the channel's lease, `pace` is what it sends at.
+    """
+
+    channel_id: int
+    owner: str
+    limit: int
+    turn: int
+    pace: float
+    terms: Terms
+
+
 @dataclass(slots=True)
 class Claim:
     """What was claimed; `reserved_by` are those that reach new people, `is_walled` if the allowance ended.
@@ -53,32 +68,60 @@ class Claim:
         return len(self.reserved_by)
 
 
-def claim(
-    channel_id: int, owner: str, limit: int, turn: int, pace: float, terms: Terms, now: int, until: int
-) -> Claim | None:
-    """Take at most `limit` messages of the channel that are due.
+def claim(asks: Sequence[Ask], now: int, until: int) -> list[Claim | None]:
+    """Take messages that are due, for channels that differ; what was taken for each.
 
-    High priority goes first, but every fifth turn normal does; broadcasts of one priority share
-    evenly, beginning with the `turn`-th. Renews the lease until `until`; None if another worker
-    holds it by now.
+    Renews the leases until `until`; None where another worker holds it by now. Where several channels of a
+    portfolio ask at once, none sees what another takes: their rooms must have it all.
     """
-    if not leases.renew(channel_id, owner, pace, until):
-        return None
+    held = leases.renew([(ask.channel_id, ask.owner, ask.pace) for ask in asks], until)
+    active = _active([ask.channel_id for ask in asks if ask.channel_id in held and ask.limit], now)
+    taken = {
+        ask.channel_id: _claim_for(ask, active.get(ask.channel_id, {}), now)
+        for ask in asks
+        if ask.channel_id in held
+    }
+    messages.claim([message for found in taken.values() for message in found.messages])
+    _reserve(asks, taken, now)
+    _note(taken, now)
+    return [taken.get(ask.channel_id) for ask in asks]
+
+
+def _claim_for(ask: Ask, active: Mapping[int, list["_Active"]], now: int) -> Claim:
+    """What one channel takes; `active` are its broadcasts by their priority, highest first."""
     found = Claim()
-    groups = _active(channel_id, now) if limit else []
-    for actives in reversed(groups) if turn % _NORMAL_FIRST == _NORMAL_FIRST - 1 else groups:
-        first = turn % len(actives)
-        for place, active in enumerate(actives[first:] + actives[:first]):
-            share = -(-(limit - len(found.messages)) // (len(actives) - place))
+    groups = list(active.values())
+    for actives in reversed(groups) if ask.turn % _NORMAL_FIRST == _NORMAL_FIRST - 1 else groups:
+        first = ask.turn % len(actives)
+        for place, one in enumerate(actives[first:] + actives[:first]):
+            share = -(-(ask.limit - len(found.messages)) // (len(actives) - place))
             if share > 0:
-                _claim_of(active, share, terms, now, found)
-    messages.claim(found.messages)
-    allowance.reserve([(terms.portfolio, one.recipient, now, one.id) for one in found.reserved_by])
-    found.is_walled = any(message_queries.has_due(broadcast_id, now) for broadcast_id in found.used_up)
-    if found.messages:
-        leases.note_claim(channel_id, now)
-        found.started = broadcasts.note_start({row.broadcast_id for row in found.messages}, now)
+                _claim_of(one, share, ask.terms, now, found)
     return found
+
+
+def _reserve(asks: Sequence[Ask], taken: Mapping[int, Claim], now: int) -> None:
+    """Reserve the allowance for the new people that messages reach, each for the first of them."""
+    firsts: dict[tuple[str, int], tuple[str, str, int, int]] = {}
+    for ask in asks:
+        portfolio = ask.terms.portfolio
+        for one in taken[ask.channel_id].reserved_by if ask.channel_id in taken else ():
+            firsts.setdefault((portfolio, one.person), (portfolio, one.recipient, now, one.id))
+    allowance.reserve(list(firsts.values()))
+
+
+def _note(taken: Mapping[int, Claim], now: int) -> None:
+    """Note who claimed, and which broadcasts begin with it; see whom the allowance keeps waiting."""
+    claiming = [channel_id for channel_id, found in taken.items() if found.messages]
+    if claiming:
+        leases.note_claims(claiming, now)
+        sending = {message.broadcast_id for found in taken.values() for message in found.messages}
+        started = broadcasts.note_start(sending, now)
+        for found in taken.values():
+            here = {message.broadcast_id for message in found.messages} if started else ()
+            found.started = [one for one in started if one in here]
+    for found in taken.values():
+        found.is_walled = any(message_queries.has_due(broadcast_id, now) for broadcast_id in found.used_up)
 
 
 class _Active(NamedTuple):
@@ -89,35 +132,34 @@ class _Active(NamedTuple):
     is_marketing: bool
 
 
-def _active(channel_id: int, now: int) -> list[list[_Active]]:
-    """The channel's broadcasts that may send, grouped by priority, highest first."""
-    # Read at every claim: Meta may change a template's category while a broadcast waits.
-    category = Template.select(Template.category).where(
-        (Template.waba_id == Channel.waba_id)
-        & (Template.name == Broadcast.template_name)
-        & (Template.language == Broadcast.template_language)
-    )
-    query = (
-        Broadcast.select(
-            Broadcast.priority, Broadcast.id, Broadcast.template_name, Broadcast.template_language, category
-        )
-        .join(Channel, on=(Channel.id == Broadcast.channel_id))
-        .where(
-            (Broadcast.channel_id == channel_id)
-            & Channel.paused_at.is_null()
-            & Broadcast.finished_at.is_null()
-            & Broadcast.paused_at.is_null()
-            & Broadcast.stopped_at.is_null()
-            & (Broadcast.due_at <= now)
-            & (Broadcast.expire_at.is_null() | (Broadcast.expire_at > now))
-        )
-        .order_by(Broadcast.priority.desc(), Broadcast.id)
-    )
-    groups: dict[int, list[_Active]] = {}
-    for priority, broadcast_id, name, language, kind in database.fetch_at_once(query):
+# In full, for peewee takes longer to write it than SQLite to answer it. The category is read at every claim:
+# Meta may change a template's while a broadcast waits.
+_ACTIVE = (
+    "SELECT broadcast.channel_id, broadcast.priority, broadcast.id, broadcast.template_name,"
+    " broadcast.template_language, (SELECT template.category FROM template"
+    " WHERE template.waba_id = channel.waba_id AND template.name = broadcast.template_name"
+    " AND template.language = broadcast.template_language)"
+    " FROM broadcast JOIN channel ON channel.id = broadcast.channel_id"
+    " WHERE broadcast.channel_id IN ({channels}) AND channel.paused_at IS NULL"
+    " AND broadcast.finished_at IS NULL AND broadcast.paused_at IS NULL AND broadcast.stopped_at IS NULL"
+    " AND broadcast.due_at <= :now AND (broadcast.expire_at IS NULL OR broadcast.expire_at > :now)"
+    " ORDER BY broadcast.priority DESC, broadcast.id"
+)
+_ACTIVE_COLUMNS = 6
+
+
+def _active(channel_ids: Sequence[int], now: int) -> dict[int, dict[int, list[_Active]]]:
+    """The broadcasts of channels that may send, grouped by channel and by priority, highest first."""
+    if not channel_ids:
+        return {}
+    channels = {f"c{place}": channel_id for place, channel_id in enumerate(channel_ids)}
+    sql = _ACTIVE.replace("{channels}", ", ".join(f":{name}" for name in channels))
+    found: dict[int, dict[int, list[_Active]]] = {}
+    rows = database.fetch_named_at_once(sql, {**channels, "now": now}, _ACTIVE_COLUMNS)
+    for channel_id, priority, broadcast_id, name, language, kind in rows:
         active = _Active(broadcast_id, graph_object.beginning(name, language), categories.is_marketing(kind))
-        groups.setdefault(priority, []).append(active)
-    return list(groups.values())
+        found.setdefault(channel_id, {}).setdefault(priority, []).append(active)
+    return found
 
 
 def _claim_of(active: _Active, limit: int, terms: Terms, now: int, found: Claim) -> None:

@@ -37,7 +37,7 @@ _PRAGMAS = {
 }
 _LEAST_ROOM = 4 * 1024 * 1024
 """Bytes."""
-_NAMED = re.compile(r":([a-z_]+)")
+_NAMED = re.compile(r":([a-z_][a-z_0-9]*)")
 _ROW_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 MOST_VALUES = 30_000
 """Values in one statement; SQLite's limit is 32,766, PostgreSQL's 65,535."""

@@ -1,6 +1,6 @@
 """Leases: only one worker sends for a channel; and the workers' heartbeats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from broadcaster.store import database
@@ -32,18 +32,35 @@ def take(
     return PreviousHolder(held.owner, held.claimed_at, held.trouble)
 
 
-def renew(channel_id: int, owner: str, pace: float, until: int) -> bool:
-    """Keep the lease; False if another worker took it."""
-    query = Lease.update(expires_at=until, pace=pace)
-    mine = (Lease.channel_id == channel_id) & (Lease.owner == owner)
-    return database.change(query.where(mine)) == 1
+def renew(rows: Sequence[tuple[int, str, float]], until: int) -> set[int]:
+    """Keep leases; rows are (channel, owner, pace). Returns the channels whose lease is still its owner's."""
+    kept = database.change_rows(
+        "UPDATE lease SET expires_at = v.until, pace = v.pace FROM v"
+        " WHERE lease.channel_id = v.channel_id AND lease.owner = v.owner",
+        ("channel_id", "owner", "pace", "until"),
+        [(*row, until) for row in rows],
+    )
+    return _held({channel_id: owner for channel_id, owner, _ in rows}, kept)
 
 
-def keep(channel_id: int, owner: str, pace: float, trouble: str | None, until: int) -> bool:
-    """Keep the lease and say what keeps its holder from sending, if anything; False if another took it."""
-    query = Lease.update(expires_at=until, pace=pace, trouble=trouble)
-    mine = (Lease.channel_id == channel_id) & (Lease.owner == owner)
-    return database.change(query.where(mine)) == 1
+def keep(rows: Sequence[tuple[int, str, float, str | None]], until: int) -> set[int]:
+    """The same, saying what keeps the holder from sending, if anything; rows are (channel, owner, pace,
+    trouble)."""
+    kept = database.change_rows(
+        "UPDATE lease SET expires_at = v.until, pace = v.pace, trouble = v.trouble FROM v"
+        " WHERE lease.channel_id = v.channel_id AND lease.owner = v.owner",
+        ("channel_id", "owner", "pace", "trouble", "until"),
+        [(*row, until) for row in rows],
+    )
+    return _held({channel_id: owner for channel_id, owner, *_ in rows}, kept)
+
+
+def _held(owners: dict[int, str], kept: int) -> set[int]:
+    """The channels whose lease is its owner's, of which so many were found."""
+    if kept == len(owners):
+        return set(owners)
+    query = Lease.select(Lease.channel_id, Lease.owner).where(Lease.channel_id.in_(list(owners)))
+    return {channel_id for channel_id, owner in database.tuples(query) if owners[channel_id] == owner}
 
 
 def fail(channel_id: int, owner: str, trouble: str) -> None:
@@ -63,9 +80,9 @@ def trouble(channel_id: int) -> str | None:
     return held.trouble if held else None
 
 
-def note_claim(channel_id: int, now: int) -> None:
+def note_claims(channel_ids: Sequence[int], now: int) -> None:
     """Something may leave now: whoever sends next keeps the pace over the change of hands."""
-    Lease.update(claimed_at=now).where(Lease.channel_id == channel_id).execute()
+    Lease.update(claimed_at=now).where(Lease.channel_id.in_(channel_ids)).execute()
 
 
 def release(channel_id: int, owner: str, trouble: str | None = None) -> None:

@@ -24,7 +24,7 @@ _LONG_SECONDS = 0.05
 
 @dataclass(slots=True)
 class _Job:
-    """A call of the store's, or one row for a function that takes many."""
+    """A call of the store's, or one row for a function that takes many and answers for each or for none."""
 
     future: "Future[Any]"
     call: Callable[..., Any]
@@ -32,7 +32,7 @@ class _Job:
     is_row: bool = False
 
     def alone(self) -> Any:
-        return self.call([self.row]) if self.is_row else self.call()
+        return _answers(self.call, [self.row])[0] if self.is_row else self.call()
 
 
 class Writer:
@@ -78,10 +78,10 @@ class Writer:
         self._jobs.put(_Job(future, lambda: job(*args)))
         return future
 
-    def gather(self, function: Callable[[list[Any]], None], row: Any) -> "Future[None]":
+    def gather(self, function: Callable[[list[Any]], list[Any] | None], row: Any) -> "Future[Any]":
         """Done once `function` got the row, together with all others that wait for the same function,
-        and what it wrote is durable."""
-        future: Future[None] = Future()
+        and what it wrote is durable: with its answer for this row, where it gives one for each."""
+        future: Future[Any] = Future()
         self._jobs.put(_Job(future, function, row, is_row=True))
         return future
 
@@ -115,18 +115,20 @@ class Writer:
     def _commit_together(self, batch: list[_Job]) -> list[_Job]:
         """Run jobs and commit, no more once that has taken long: who waits for the first should not wait for
         the last, nor other processes for all. Returns those that are left."""
-        gathered: dict[Callable[..., Any], list[Any]] = {}
+        gathered: dict[Callable[..., Any], list[int]] = {}
         results: list[Any] = []
         with database.transaction():
             begun = time.monotonic()
-            for job in batch:
+            for place, job in enumerate(batch):
                 if job.is_row:
-                    gathered.setdefault(job.call, []).append(job.row)
+                    gathered.setdefault(job.call, []).append(place)
                 results.append(None if job.is_row else job.call())
                 if time.monotonic() - begun > _LONG_SECONDS:
                     break
-            for function, rows in gathered.items():
-                function(rows)
+            for function, places in gathered.items():
+                answers = _answers(function, [batch[place].row for place in places])
+                for place, answer in zip(places, answers, strict=True):
+                    results[place] = answer
         for job, result in zip(batch, results, strict=False):
             job.future.set_result(result)
         return batch[len(results) :]
@@ -148,3 +150,9 @@ class Writer:
             job.future.set_exception(error)
         else:
             job.future.set_result(result)
+
+
+def _answers(function: Callable[[list[Any]], list[Any] | None], rows: list[Any]) -> list[Any]:
+    """What a function that takes many answers for each of them."""
+    answers = function(rows)
+    return [None] * len(rows) if answers is None else answers

@@ -4,7 +4,7 @@ A job takes values and returns values and touches no object of the loop's. It ma
 others of its commit, and once more alone when one of them fails.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from broadcaster.domain import pacing
 from broadcaster.domain.retries import PAIR_MS
 from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import allowance, channels, claims, leases
-from broadcaster.store.claims import Claim, Terms
+from broadcaster.store.claims import Ask, Claim, Terms
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.models import Channel
 from broadcaster.worker import presence
@@ -61,6 +61,16 @@ class Order(NamedTuple):
     not_before: Mapping[int, int]
 
 
+class Look(NamedTuple):
+    """What the holder of a channel's lease says with it; `trouble` is what keeps it from sending, for callers
+    to see."""
+
+    channel_id: int
+    owner: str
+    pace: float
+    trouble: str | None
+
+
 class Taking(NamedTuple):
     """What a claim took, and how many new people the allowance has left after it."""
 
@@ -102,28 +112,62 @@ def _written_to(row: Channel, previous: PreviousHolder, now: int) -> dict[int, i
     return {contact_id: at + PAIR_MS for contact_id, at in reached.items()}
 
 
-def look_again(channel_id: int, owner: str, pace: float, trouble: str | None) -> Facts | None:
-    """Renew the lease and read the channel's row; None if another worker took over.
-
-    `trouble` is what keeps the channel from sending, for callers to see.
-    """
-    if not leases.keep(channel_id, owner, pace, trouble, epoch_ms() + LEASE_MS):
-        return None
-    return _facts(channels.get(channel_id))
+def look_again(looks: Sequence[Look]) -> list[Facts | None]:
+    """Renew leases and read the channels' rows; for each None if another worker took over."""
+    kept = leases.keep(looks, epoch_ms() + LEASE_MS)
+    rows = {row.id: row for row in channels.among(kept)}
+    return [_facts(rows[look.channel_id]) if look.channel_id in kept else None for look in looks]
 
 
-def claim(order: Order) -> Taking | None:
-    """Take the next messages of a channel; None if another worker took over."""
+def claim(orders: Sequence[Order]) -> list[Taking | None]:
+    """Take the next messages of channels; for each None if another worker took over."""
+    taken: dict[int, Taking | None] = {}
+    for together in _apart(orders):
+        taken.update(_claim_together(together))
+    return [taken[order.channel_id] for order in orders]
+
+
+def _apart(orders: Sequence[Order]) -> list[list[Order]]:
+    """In rounds: who counts the people of a portfolio must see what the others took."""
+    rounds = [[order for order in orders if not _counts(order)]]
+    earlier: dict[str, int] = {}
+    for order in filter(_counts, orders):
+        place = earlier[order.portfolio] = earlier.get(order.portfolio, 0) + 1
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(order)
+    return [together for together in rounds if together]
+
+
+def _counts(order: Order) -> bool:
+    return order.tier_size is not None and order.room is None
+
+
+def _claim_together(orders: Sequence[Order]) -> dict[int, Taking | None]:
     now = epoch_ms()
-    room = order.room
-    if order.tier_size is not None and room is None:
-        room = order.tier_size - allowance.people_reached(order.portfolio, now - allowance.DAY)
-    terms = Terms(order.portfolio, None if room is None else max(0, room), order.not_before)
-    found = claims.claim(
-        order.channel_id, order.owner, order.limit, order.turn, order.pace, terms, now, now + LEASE_MS
-    )
-    if found is None:
-        return None
-    lifecycle.tell_started(found.started, now)
-    outcomes.follow_refused(found.refused, now)
-    return Taking(found, (room or 0) - found.reserved)
+    rooms = [_room(order, now) for order in orders]
+    asks = [
+        Ask(
+            order.channel_id,
+            order.owner,
+            order.limit,
+            order.turn,
+            order.pace,
+            Terms(order.portfolio, None if room is None else max(0, room), order.not_before),
+        )
+        for order, room in zip(orders, rooms, strict=True)
+    ]
+    found = claims.claim(asks, now, now + LEASE_MS)
+    lifecycle.tell_started(sorted({one for taken in found if taken for one in taken.started}), now)
+    outcomes.follow_refused([row for taken in found if taken for row in taken.refused], now)
+    return {
+        order.channel_id: Taking(taken, (room or 0) - taken.reserved) if taken else None
+        for order, room, taken in zip(orders, rooms, found, strict=True)
+    }
+
+
+def _room(order: Order, now: int) -> int | None:
+    """How many new people the order may reach, None for any number."""
+    if order.tier_size is None or order.room is not None:
+        return order.room
+    return order.tier_size - allowance.people_reached(order.portfolio, now - allowance.DAY)

@@ -30,7 +30,7 @@ from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import leases
 from broadcaster.vault import Vault
 from broadcaster.worker import channel_jobs
-from broadcaster.worker.channel_jobs import LEASE_MS, Facts, Order, Taken, Taking
+from broadcaster.worker.channel_jobs import LEASE_MS, Facts, Look, Order, Taken, Taking
 from broadcaster.worker.recorder import Recorder, Write
 from broadcaster.worker.windows import Windows
 
@@ -39,6 +39,8 @@ NEAR_WALL = 5000
 portfolio's channels can reach in a second."""
 WALL_SECONDS = 2
 """Between two looks whether the allowance has opened again, or the tier been raised."""
+AHEAD_SECONDS = 0.1
+"""A slow channel claims so long before a message may leave: about what a claim takes among hundreds."""
 IDLE_SECONDS = 0.25
 """After a claim that found nothing due: something may come back from its flight."""
 
@@ -55,6 +57,8 @@ class Shared:
     """The worker's name on leases."""
     installation_key: str
     write: Write
+    gather: Write
+    """Hands one row to a writer's job that takes those of many channels."""
     client: SendClient
     recorder: Recorder
     windows: Windows
@@ -161,9 +165,8 @@ class ChannelSender:
         monotonic = time.monotonic()
         self._window.recover(monotonic, monotonic - self._read_at)
         self._told = self._trouble()
-        facts: Facts | None = await self._shared.write(
-            channel_jobs.look_again, self._channel_id, self._shared.owner, self._window.current, self._told
-        )
+        look = Look(self._channel_id, self._shared.owner, self._window.current, self._told)
+        facts: Facts | None = await self._shared.gather(channel_jobs.look_again, look)
         if facts is None:
             return False
         self._heed(facts)
@@ -177,13 +180,15 @@ class ChannelSender:
     def _wants_more(self, now: float) -> bool:
         """Whether to claim: a little ahead, so that a message is at hand when its place opens.
 
-        Never more than a tenth of a second's pace, which may still leave after a stop; a slow
-        channel claims when the place is open, for what is in hand at a crash becomes unknown.
+        Never more than a tenth of a second's pace, which may still leave after a stop; of a slow channel one
+        message, a tenth of a second before its place opens: what is in hand at a crash becomes unknown.
         """
         if self._claimed >= self._edge.most_claimed or now < self._idle_until:
             return False
         step = self._window.step
-        return not self._hand and self._window.room(now) > 0 if step == 1 else len(self._hand) <= step // 2
+        if step == 1:
+            return not self._hand and self._window.opens_within(AHEAD_SECONDS, now)
+        return len(self._hand) <= step // 2
 
     def _let_out(self) -> None:
         now = time.monotonic()
@@ -208,7 +213,8 @@ class ChannelSender:
         elif self._hand or (
             not claiming and now >= self._idle_until and self._claimed < self._edge.most_claimed
         ):
-            await asyncio.sleep(min(0.5, self._window.wait(now)))
+            ahead = 0.0 if self._hand else AHEAD_SECONDS
+            await asyncio.sleep(min(0.5, max(0.001, self._window.wait(now) - ahead)))
         elif claiming:
             await asyncio.wait((claiming,), timeout=1)
         else:
@@ -217,7 +223,7 @@ class ChannelSender:
 
     async def _claim(self) -> bool:
         """Take the next messages in hand; False if the lease is lost or nothing is left to do."""
-        taking: Taking | None = await self._shared.write(channel_jobs.claim, self._order())
+        taking: Taking | None = await self._shared.gather(channel_jobs.claim, self._order())
         if taking is None:
             return False
         # Only now that it is durable: a claim may be run again when others of its commit fail.

@@ -131,6 +131,7 @@ class Worker:
                 self._presence.id,
                 await self._write(installation.key),
                 self._write,
+                self._gather,
                 client,
                 recorder,
                 Windows(self._presence.id),
@@ -160,6 +161,10 @@ class Worker:
     async def _write(self, job: Any, *args: Any) -> Any:
         """Run a job on the writer's thread."""
         return await asyncio.wrap_future(self._writer.submit(job, *args))
+
+    async def _gather(self, job: Any, row: Any) -> Any:
+        """Run a job on the writer's thread with this row and all that wait beside it."""
+        return await asyncio.wrap_future(self._writer.gather(job, row))
 
     async def _beat(self) -> None:
         holders = await self._write(beat, self._presence.id, socket.gethostname(), os.getpid())

@@ -138,3 +138,12 @@ def test_nothing_leaves_during_a_hold() -> None:
 def test_what_leaves_at_once_is_at_most_a_fortieth_of_a_second(pace: float) -> None:
     left = leave_as_fast_as_allowed(pace, 3, 1.0)
     assert max(left.count(moment) for moment in set(left)) <= pace / 40
+
+
+def test_a_place_is_foreseen_only_once_the_bytes_before_it_have_left() -> None:
+    window = Window(1, 0.0)
+    window.take()
+    assert not window.opens_within(100.0, 10.0)
+    window.left(10.0)
+    assert not window.opens_within(0.1, 10.5)
+    assert window.opens_within(0.1, 11.0)

@@ -11,7 +11,7 @@ from broadcaster.services import upkeep
 from broadcaster.settlement import outcomes
 from broadcaster.settlement.outcomes import Answer
 from broadcaster.store import channels, claims, database, installation, leases, people, suppressions
-from broadcaster.store.claims import Terms
+from broadcaster.store.claims import Ask, Terms
 from broadcaster.store.models import Contact, ContactName, Conversation, Message, Suppression, Template
 from tests.support.callbacks import callback, hear, status
 from tests.support.client import Client
@@ -194,7 +194,7 @@ def claim_all(now: int) -> list[Claimed]:
     assert channel is not None
     with database.transaction():
         leases.take(channel.id, "w", 80, [], now, now + 10_000)
-        found = claims.claim(channel.id, "w", 100, 0, 80, Terms("77"), now, now + 10_000)
+        [found] = claims.claim([Ask(channel.id, "w", 100, 0, 80, Terms("77"))], now, now + 10_000)
     assert found is not None
     return found.messages
 

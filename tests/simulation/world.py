@@ -214,7 +214,7 @@ class World:
             sender.not_before,
         )
         with database.transaction():
-            taking = channel_jobs.claim(order)
+            [taking] = channel_jobs.claim([order])
         sender.turn += 1
         if taking is None:
             self._put_back(sender)

@@ -20,7 +20,7 @@ from broadcaster.store import (
     people,
     suppressions,
 )
-from broadcaster.store.claims import Terms
+from broadcaster.store.claims import Ask, Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Event, Message, Reached
 from tests.support.broadcasts import OWNER, accepted, mark, states
@@ -35,7 +35,8 @@ def take(
 ) -> claims.Claim:
     with database.transaction():
         leases.take(row.id, OWNER, 80, [], now, now + 10_000)
-        found = claims.claim(row.id, OWNER, limit, turn, 80, Terms("77", room, **terms), now, now + 10_000)
+        ask = Ask(row.id, OWNER, limit, turn, 80, Terms("77", room, **terms))
+        [found] = claims.claim([ask], now, now + 10_000)
     assert found is not None
     return found
 
@@ -259,3 +260,36 @@ def test_whoever_takes_over_knows_when_the_channel_claimed_last(channel_row: Any
     with database.transaction():
         leases.release(channel_row.id, OWNER)
     assert taken_over(NOW + 500, "another") == (OWNER, NOW + 400)
+
+
+def test_channels_that_claim_together_each_get_their_own(channel_row: Any) -> None:
+    other, lost = add_channel("100000000000002"), add_channel("100000000000003")
+    rows = (channel_row, other, lost)
+    for row in rows:
+        accepted(row, 5, series=440 + row.id, public_id=f"b{row.id}")
+    with database.transaction():
+        for row in rows:
+            leases.take(row.id, OWNER if row is not lost else "another", 80, [], NOW, NOW + 10_000)
+        asks = [Ask(row.id, OWNER, 2 + row.id, 0, 80, Terms("77", 100)) for row in rows]
+        found = claims.claim(asks, NOW, NOW + 10_000)
+    assert found[2] is None
+    for row, one in zip(rows[:2], found[:2], strict=True):
+        assert one is not None
+        assert [message.recipient[:9] for message in one.messages] == [f"+90555{440 + row.id}"] * (2 + row.id)
+        assert [Broadcast.get_by_id(row_id).channel_id for row_id in one.started] == [row.id]
+    assert states(Broadcast.get(Broadcast.channel_id == lost.id)) == {"pending": 5}
+
+
+def test_a_person_whom_two_channels_claim_together_costs_once_for_the_first(channel_row: Any) -> None:
+    other = add_channel("100000000000002")
+    for row in (channel_row, other):
+        accepted(row, 1, public_id=f"b{row.id}")
+    with database.transaction():
+        for row in (channel_row, other):
+            leases.take(row.id, OWNER, 80, [], NOW, NOW + 10_000)
+        asks = [Ask(row.id, OWNER, 5, 0, 80, Terms("77", 100)) for row in (channel_row, other)]
+        first, second = claims.claim(asks, NOW, NOW + 10_000)
+    assert first is not None
+    assert second is not None
+    assert len(second.messages) == 1
+    assert [row.reserved_by for row in Reached.select()] == [first.messages[0].id]

@@ -16,7 +16,7 @@ from broadcaster.store import (
     messages,
     people,
 )
-from broadcaster.store.claims import Terms
+from broadcaster.store.claims import Ask, Terms
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Message
@@ -63,7 +63,7 @@ def test_paused_and_stopped_broadcasts_are_not_claimed(channel_row: Any, fact: s
 def test_without_the_lease_nothing_is_claimed(channel_row: Any) -> None:
     accepted(channel_row)
     assert leases.take(channel_row.id, "other", 80, [], NOW, NOW + 10_000) == PreviousHolder("other", 0)
-    assert claims.claim(channel_row.id, OWNER, 10, 0, 80, Terms("77"), NOW, NOW + 10_000) is None
+    assert claims.claim([Ask(channel_row.id, OWNER, 10, 0, 80, Terms("77"))], NOW, NOW + 10_000) == [None]
 
 
 def test_broadcasts_share_a_claim_evenly_and_high_priority_comes_first(channel_row: Any) -> None:
@@ -204,9 +204,9 @@ def test_a_lease_goes_to_one_and_passes_from_the_dead(channel_row: Any) -> None:
     until = NOW + 10_000
     assert leases.take(channel_row.id, "a", 80, [], NOW, until) == PreviousHolder("a", 0)
     assert leases.take(channel_row.id, "b", 80, [], NOW, until) is None
-    leases.note_claim(channel_row.id, NOW + 7)
+    leases.note_claims([channel_row.id], NOW + 7)
     assert leases.take(channel_row.id, "b", 80, ["a"], NOW, until) == PreviousHolder("a", NOW + 7)
-    assert not leases.renew(channel_row.id, "a", 80, until)
+    assert leases.renew([(channel_row.id, "a", 80)], until) == set()
     assert leases.take(channel_row.id, "c", 80, [], until, until + 1) == PreviousHolder("b", NOW + 7)
     leases.release(channel_row.id, "c")
     assert leases.take(channel_row.id, "a", 80, [], until, until + 1) == PreviousHolder("c", NOW + 7)

@@ -44,6 +44,28 @@ def test_a_failing_job_takes_nobody_with_it(writer: Writer) -> None:
     assert Installation.get().key == "good"
 
 
+def test_each_row_of_a_function_that_takes_many_gets_its_own_answer(writer: Writer) -> None:
+    gate = threading.Event()
+    writer.submit(lambda: gate.wait(10))
+    answers = [writer.gather(doubled, number) for number in (3, 4, 5)]
+    gate.set()
+    assert [one.result(10) for one in answers] == [6, 8, 10]
+
+
+def test_a_row_that_spoils_a_commit_leaves_the_others_their_answers(writer: Writer) -> None:
+    gate = threading.Event()
+    writer.submit(lambda: gate.wait(10))
+    good, bad = writer.gather(doubled, 3), writer.gather(doubled, None)
+    gate.set()
+    assert good.result(10) == 6
+    with pytest.raises(TypeError):
+        bad.result(10)
+
+
+def doubled(rows: list[Any]) -> list[Any]:
+    return [row + row for row in rows]
+
+
 def test_waiting_jobs_share_a_commit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(commits_of_twenty(writer, monkeypatch)) >= 10
 

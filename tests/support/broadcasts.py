@@ -4,7 +4,7 @@ from typing import Any
 
 from broadcaster.domain.decide import Failed, Lost, PutBack, Sent
 from broadcaster.store import broadcasts, claims, counters, database, leases, messages
-from broadcaster.store.claims import Terms
+from broadcaster.store.claims import Ask, Terms
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Message
 from tests.support.client import Client
@@ -35,7 +35,9 @@ def claim(channel: Any, limit: int = 10, now: int = NOW, turn: int = 0, room: in
     """The messages that OWNER claims."""
     with database.transaction():
         leases.take(channel.id, OWNER, 80, [], now, now + 10_000)
-        found = claims.claim(channel.id, OWNER, limit, turn, 80, Terms("77", room), now, now + 10_000)
+        [found] = claims.claim(
+            [Ask(channel.id, OWNER, limit, turn, 80, Terms("77", room))], now, now + 10_000
+        )
     assert found is not None
     return found.messages
 

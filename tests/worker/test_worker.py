@@ -27,6 +27,7 @@ from broadcaster.vault import open_vault
 from broadcaster.worker import channel_jobs, channel_sender, recorder, worker
 from broadcaster.worker.windows import Windows
 from broadcaster.worker.worker import Worker
+from tests.support.channels import add_channel
 from tests.support.waiting import wait_until
 
 CONTENT = '{"name":"hello_world","language":{"code":"tr"}}'
@@ -45,12 +46,12 @@ def sending(channel_row: Any, settings: config.Settings, tmp_path: Path) -> Iter
             made.stop(20)
 
 
-def accept(channel_row: Any, count: int) -> Broadcast:
+def accept(channel_row: Any, count: int, series: int = 444) -> Broadcast:
     facts = {
-        "public_id": f"b{count}", "channel_id": channel_row.id, "template_name": "t",
+        "public_id": f"b{count}-{series}", "channel_id": channel_row.id, "template_name": "t",
         "template_language": "tr", "priority": 0, "duplicates": 0, "scheduled": False, "due_at": epoch_ms(),
     }  # fmt: skip
-    drafts = [Draft(f"+90555444{i:04d}", CONTENT) for i in range(count)]
+    drafts = [Draft(f"+90555{series}{i:04d}", CONTENT) for i in range(count)]
     with database.transaction():
         return broadcasts.accept(facts, drafts, epoch_ms())
 
@@ -144,7 +145,7 @@ def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
         taken = channel_jobs.take_over(channel_row.id, "dead", tmp_path)
         assert taken is not None
         order = channel_jobs.Order(channel_row.id, "dead", "77", 1, 0, 80, None, None, taken.not_before)
-        taking = channel_jobs.claim(order)
+        [taking] = channel_jobs.claim([order])
         leases.release(channel_row.id, "dead")
         again = channel_jobs.take_over(channel_row.id, "another", tmp_path)
     assert taking is not None
@@ -153,6 +154,23 @@ def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
     assert again.not_before.keys() == {claimed.person}
     assert again.not_before[claimed.person] >= claimed.claimed_at + PAIR_MS
     assert (again.abandoned, again.previous.claimed_at) == (1, claimed.claimed_at)
+
+
+def test_who_counts_a_portfolios_people_sees_what_others_took_in_the_same_commit(channel_row: Any) -> None:
+    other = add_channel("100000000000002")
+    for series, row in enumerate((channel_row, other)):
+        accept(row, 5, series=500 + series)
+    with database.transaction():
+        taken = [channel_jobs.take_over(row.id, "w", Path()) for row in (channel_row, other)]
+        orders = [
+            channel_jobs.Order(row.id, "w", "77", 4, 0, 80, 6, None, {}) for row in (channel_row, other)
+        ]
+        first, second = channel_jobs.claim(orders)
+    assert all(taken)
+    assert first is not None
+    assert second is not None
+    assert (len(first.claim.messages), len(second.claim.messages)) == (4, 2)
+    assert (first.room, second.room) == (2, 0)
 
 
 def test_our_own_window_is_kept_and_anothers_sends_are_waited_for() -> None:
