@@ -7,6 +7,7 @@ whole one.
 import asyncio
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -509,6 +510,57 @@ def test_without_a_handshake_nothing_leaves(
     with host(ways.get(fault, over_tls(shown, answers(WHOLE), seen))) as port:
         assert asked(f"https://localhost:{port}") == ["unreached"]
     assert seen.requests == []
+
+
+THOUSAND = """
+import asyncio, sys
+import uvloop
+from pathlib import Path
+from broadcaster.meta.send_client import SendClient
+
+def kilobytes():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+async def main():
+    async with SendClient(sys.argv[1], 60) as client:
+        head = client.head("messages", "t")
+        before = kilobytes()
+        answers = await asyncio.gather(*(client.post(head, b"{}", lambda: None) for _ in range(1000)))
+        print(len(client.connections), sum(one.status == 200 for one in answers), kilobytes() - before)
+
+uvloop.run(main())
+"""
+
+
+def test_a_thousand_connections_over_tls_take_less_than_a_hundred_megabytes(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(monkeypatch, certificate.authority)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.server)
+
+    async def work() -> bytes:
+        everybody = asyncio.Barrier(1000)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"{}")
+            # Answered together, so that each has a connection of its own.
+            await everybody.wait()
+            writer.write(WHOLE)
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, backlog=1024) as server:
+            port = server.sockets[0].getsockname()[1]
+            arguments = [sys.executable, "-c", THOUSAND, f"https://localhost:{port}"]
+            client = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+            said, _ = await client.communicate()
+        return said
+
+    connections, answered, kilobytes = map(int, run(work()).split())
+    assert (connections, answered) == (1000, 1000)
+    assert kilobytes < 100_000
 
 
 # Everything at once
