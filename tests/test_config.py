@@ -4,7 +4,7 @@ import pytest
 
 from broadcaster import config
 from broadcaster.errors import Misconfigured
-from broadcaster.store import database
+from broadcaster.store import sqlite
 
 
 def load(tmp_path: Path, **environ: str) -> config.Settings:
@@ -79,7 +79,7 @@ def test_other_databases_are_refused_in_a_sentence(tmp_path: Path) -> None:
         load(tmp_path, DATABASE_URL="mysql://x")
 
 
-@pytest.mark.parametrize("engine", database.DRIVERS)
+@pytest.mark.parametrize("engine", sqlite.DRIVERS)
 def test_every_engine_that_has_a_driver_is_accepted(tmp_path: Path, engine: str) -> None:
     assert load(tmp_path, DATABASE_URL=f"{engine}:///x.db").database == f"{engine}:///x.db"
 

@@ -31,16 +31,16 @@ def add_for(webhook_ids: list[int], type: str, document: Any, now: int) -> None:
 
 def _record(webhook_ids: list[int], type: str, documents: Sequence[Any], now: int) -> None:
     rows = [(type, now, strict_json.dumps(document)) for document in documents]
-    database.insert_rows(Event, ("type", "created_at", "data"), rows)
-    # Under the write lock the newest ids are ours.
-    newest = database.tuples(Event.select(Event.id).order_by(Event.id.desc()).limit(len(rows)))
-    deliveries = [
-        (webhook_id, event_id, "pending", 0, now)
-        for (event_id,) in reversed(newest)
-        for webhook_id in webhook_ids
-    ]
-    columns = ("webhook_id", "event_id", "state", "attempts", "next_at")
-    database.insert_rows(EventDelivery, columns, deliveries)
+    columns = ("type", "created_at", "data")
+    if not webhook_ids:
+        database.insert_rows(Event, columns, rows)
+        return
+    ids = database.insert_for_ids(Event, columns, rows)
+    database.insert_rows(
+        EventDelivery,
+        ("webhook_id", "event_id", "state", "attempts", "next_at"),
+        [(webhook_id, event_id, "pending", 0, now) for event_id in ids for webhook_id in webhook_ids],
+    )
 
 
 def listening(type: str) -> list[int]:

@@ -10,7 +10,7 @@ from peewee import OperationalError
 
 from broadcaster.clock import epoch_ms
 from broadcaster.services import access
-from broadcaster.store import allowance, database, leases, people, tokens
+from broadcaster.store import allowance, leases, people, sqlite, tokens
 from broadcaster.store.models import Broadcast, Channel, Message, Token
 from broadcaster.web.admission import SMALL, Allowed, head
 from broadcaster.web.bodies import LARGEST_BODY
@@ -369,7 +369,7 @@ def test_a_full_disk_is_why_it_waits(client: Client, monkeypatch: pytest.MonkeyP
     public_id = client.post("/v1/broadcasts", request_of()).json["id"]
     leases.beat("w", "host", 1, epoch_ms())
     full = SimpleNamespace(free=1000)
-    monkeypatch.setattr(database.shutil, "disk_usage", lambda _folder: full)
+    monkeypatch.setattr(sqlite.shutil, "disk_usage", lambda _folder: full)
     waiting = client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]
     assert (waiting["reason"], "disk is full" in waiting["detail"]) == ("channel", True)
 

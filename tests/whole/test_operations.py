@@ -18,7 +18,7 @@ import pytest
 
 from broadcaster.cli import serving, systemd
 from broadcaster.cli.base import COMMANDS
-from broadcaster.store import database
+from broadcaster.store import sqlite
 from tests.support.client import Client
 from tests.support.installation import Field
 from tests.support.samples import request_of
@@ -118,7 +118,7 @@ def test_a_unit_runs_a_command_there_is(unit: Path) -> None:
     assert service["Type"] == "notify"
     assert int(service["TimeoutStopSec"]) > serving.STOP_SECONDS
     # A part is stuck after half of it, and one that waits for a locked database is not stuck.
-    assert int(service["WatchdogSec"]) / 2 > 2 * database.BUSY_SECONDS
+    assert int(service["WatchdogSec"]) / 2 > 2 * sqlite.BUSY_SECONDS
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
