@@ -64,7 +64,9 @@ def submit(
     """
     facts = _facts(accepted, public_id or str(uuid.uuid4()), token_id, now)
     with database.transaction():
-        # Asked again under the write lock: the same request may have come twice at once.
+        # Asked again with the key locked: the same request may have come twice at once.
+        if once:
+            idempotency.lock(once.token_id, once.key)
         first = replay(once) if once else None
         if first is not None:
             return first

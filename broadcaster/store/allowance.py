@@ -21,6 +21,11 @@ _IN_FLIGHT = (
 """Whom a message may reach at this moment."""
 
 
+def lock(portfolio: str) -> None:
+    """Nobody else counts whom the portfolio reached, to reserve more, until the transaction ends."""
+    database.lock_name("portfolio", portfolio)
+
+
 def reserve(rows: Sequence[tuple[str, str, int, int]]) -> None:
     """Messages are about to reach people who cost allowance; rows are (portfolio, recipient, at, message)."""
     database.change_rows(

@@ -72,12 +72,14 @@ def expire(now: int) -> list[int]:
     )
     ids = [row_id for (row_id,) in database.tuples(query)]
     if ids:
+        database.lock_broadcasts(ids)
         messages.expire(ids, now)
     return ids
 
 
 def stop(broadcast_id: int, now: int) -> bool:
     """Cancel what is pending and note the exact numbers; False if it was stopped or has ended."""
+    database.lock_broadcasts([broadcast_id])
     row = Broadcast.get_by_id(broadcast_id)
     if row.stopped_at is not None or row.finished_at is not None:
         return False
@@ -145,6 +147,7 @@ def resume(broadcast_id: int) -> bool:
 
 def retry(broadcast_id: int, code: str | None, now: int) -> int:
     """Open a broadcast again for its failed messages; returns how many; none of one that was stopped."""
+    database.lock_broadcasts([broadcast_id])
     row = Broadcast.get_by_id(broadcast_id)
     if row.stopped_at is not None:
         return 0
@@ -159,10 +162,12 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
 
 def finish(broadcast_ids: Iterable[int], now: int) -> list[int]:
     """Note the end of those in which no message is pending, sending or unknown; returns them."""
+    ids = list(broadcast_ids)
+    database.lock_broadcasts(ids)
     query = (
         Broadcast.update(finished_at=now)
         .where(
-            Broadcast.id.in_(list(broadcast_ids))
+            Broadcast.id.in_(ids)
             & Broadcast.finished_at.is_null()
             & ~message_queries.unfinished(Broadcast.id)
         )

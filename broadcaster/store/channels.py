@@ -36,6 +36,7 @@ def pace_of(row: Channel) -> float:
 def save(facts: dict[str, Any], now: int) -> Channel:
     """Add the channel or bring it up to date; what is not in `facts` stays as it is."""
     with database.transaction():
+        database.lock_name("channel", facts["phone_number_id"])
         known = Channel.get_or_none(Channel.phone_number_id == facts["phone_number_id"])
         if known is None:
             return Channel.create(created_at=now, synced_at=now, **facts)

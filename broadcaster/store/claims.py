@@ -143,7 +143,7 @@ _ACTIVE = (
     " WHERE broadcast.channel_id IN ({channels}) AND channel.paused_at IS NULL"
     " AND broadcast.finished_at IS NULL AND broadcast.paused_at IS NULL AND broadcast.stopped_at IS NULL"
     " AND broadcast.due_at <= :now AND (broadcast.expire_at IS NULL OR broadcast.expire_at > :now)"
-    " ORDER BY broadcast.priority DESC, broadcast.id"
+    " ORDER BY broadcast.id{locking}"
 )
 _ACTIVE_COLUMNS = 6
 
@@ -154,9 +154,11 @@ def _active(channel_ids: Sequence[int], now: int) -> dict[int, dict[int, list[_A
         return {}
     channels = {f"c{place}": channel_id for place, channel_id in enumerate(channel_ids)}
     sql = _ACTIVE.replace("{channels}", ", ".join(f":{name}" for name in channels))
+    sql = sql.replace("{locking}", database.locking())
     found: dict[int, dict[int, list[_Active]]] = {}
     rows = database.fetch_named_at_once(sql, {**channels, "now": now}, _ACTIVE_COLUMNS)
-    for channel_id, priority, broadcast_id, name, language, kind in rows:
+    # Locked in the order of their ids, as everywhere; then the highest priority first.
+    for channel_id, priority, broadcast_id, name, language, kind in sorted(rows, key=lambda row: -row[1]):
         active = _Active(broadcast_id, graph_object.beginning(name, language), categories.is_marketing(kind))
         found.setdefault(channel_id, {}).setdefault(priority, []).append(active)
     return found

@@ -36,6 +36,11 @@ class Engine(Protocol):
     its former holder committed. Where one write lock keeps all transactions apart, the others do nothing.
     """
 
+    LOCKING: str
+    """What a SELECT ends with that locks the broadcasts it finds."""
+    PASSING: str
+    """What a SELECT ends with that locks the rows it finds, passing by those that others hold."""
+
     def open(self, url: str) -> Database:
         """A database, made if it is not there; raises Misconfigured."""
 
@@ -67,6 +72,9 @@ class Engine(Protocol):
 
     def lock_broadcasts(self, database: Database, ids: Sequence[int]) -> None:
         """Nobody else moves messages of these broadcasts."""
+
+    def lock_broadcasts_of(self, database: Database, message_ids: Sequence[int]) -> None:
+        """Nobody else moves messages of the broadcasts that these messages are of."""
 
     def lock_name(self, database: Database, name: str) -> None:
         """Nobody else holds this name."""
@@ -161,6 +169,23 @@ def lock_broadcasts(ids: Iterable[int]) -> None:
     wanted = sorted(set(ids))
     if wanted:
         _engine.lock_broadcasts(models.database.obj, wanted)
+
+
+def lock_broadcasts_of(message_ids: Iterable[int]) -> None:
+    """The same of the broadcasts that these messages are of."""
+    wanted = sorted(set(message_ids))
+    if wanted:
+        _engine.lock_broadcasts_of(models.database.obj, wanted)
+
+
+def passing(query: Any) -> Any:
+    """A query that locks the rows it finds and passes by those that another transaction holds."""
+    return query.for_update(_engine.PASSING) if _engine.PASSING else query
+
+
+def locking() -> str:
+    """What a statement ends with that locks the broadcasts it finds."""
+    return _engine.LOCKING
 
 
 def lock_name(*name: str) -> None:

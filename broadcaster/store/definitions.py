@@ -9,6 +9,7 @@ from broadcaster.store.models import Template
 def replace_all(waba_id: str, definitions: list[dict[str, Any]], now: int) -> int:
     """Make the account's templates exactly these, those it had keep their ids; returns how many."""
     with database.transaction():
+        database.lock_name("templates", waba_id)
         kept = [_save({**definition, "waba_id": waba_id, "synced_at": now}) for definition in definitions]
         gone = (Template.waba_id == waba_id) & Template.id.not_in(kept)
         Template.delete().where(gone).execute()

@@ -4,6 +4,11 @@ from broadcaster.store import database
 from broadcaster.store.models import Broadcast, Idempotency
 
 
+def lock(token_id: str, key: str) -> None:
+    """Nobody else answers under this key until the transaction ends."""
+    database.lock_name("idempotency", token_id, key)
+
+
 def recall(token_id: str, key: str) -> Idempotency | None:
     """The answer first given under a caller's key."""
     return Idempotency.get_or_none((Idempotency.token_id == token_id) & (Idempotency.key == key))

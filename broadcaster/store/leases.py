@@ -22,14 +22,28 @@ def take(
     """Take the lease if it is free, run out, our own or one of the dead's; None if another holds it."""
     held = Lease.get_or_none(Lease.channel_id == channel_id)
     if held is None:
-        Lease.create(channel_id=channel_id, owner=owner, expires_at=until, claimed_at=0, pace=pace)
-        return PreviousHolder(owner, 0)
+        return PreviousHolder(owner, 0) if _begin(channel_id, owner, pace, until) else None
     if held.owner != owner and held.expires_at > now and held.owner not in dead:
         return None
     # What troubled the one before us is told until we know better.
     taken = Lease.update(owner=owner, expires_at=until, pace=pace)
-    taken.where(Lease.channel_id == channel_id).execute()
+    # Somebody else may have taken it since the look.
+    as_seen = (Lease.owner == held.owner) & (Lease.expires_at == held.expires_at)
+    if not database.change(taken.where((Lease.channel_id == channel_id) & as_seen)):
+        return None
     return PreviousHolder(held.owner, held.claimed_at, held.trouble)
+
+
+def _begin(channel_id: int, owner: str, pace: float, until: int) -> bool:
+    """The first lease of a channel; False if somebody else made it in this moment."""
+    made = database.change_rows(
+        "INSERT INTO lease (channel_id, owner, expires_at, claimed_at, pace)"
+        " SELECT v.channel_id, v.owner, v.expires_at, v.claimed_at, v.pace FROM v WHERE 1 = 1"
+        " ON CONFLICT (channel_id) DO NOTHING",
+        ("channel_id", "owner", "expires_at", "claimed_at", "pace"),
+        [(channel_id, owner, until, 0, pace)],
+    )
+    return made == 1
 
 
 def renew(rows: Sequence[tuple[int, str, float]], until: int) -> set[int]:

@@ -107,6 +107,7 @@ def expire(broadcast_ids: Iterable[int], now: int) -> int:
 
 def withdraw(ids: Sequence[int], code: str, text: str, now: int) -> int:
     """pending -> cancelled, with a code, these messages."""
+    database.lock_broadcasts_of(ids)
     return sum(_call_off(Message.id.in_(part), now, code, text) for part in database.parts(ids))
 
 
@@ -181,8 +182,9 @@ def apply(moves: Sequence[Move]) -> dict[int, Delivery | None]:
     """Carry out these moves, each guarded by state and attempt; returns the messages that moved, and what
     receipts had said of each.
 
-    Under the write lock, which the caller's transaction holds.
+    In the caller's transaction, with these messages' broadcasts locked.
     """
+    database.lock_broadcasts_of(one.id for one in moves)
     moved = _may_move(moves)
     for kind in _ARROWS:
         _carry_out(kind, [one for one in moves if isinstance(one, kind)])
@@ -220,6 +222,7 @@ def lose_abandoned(channel_id: int, now: int) -> list[Moved]:
     mine = Broadcast.select(Broadcast.id).where(
         (Broadcast.channel_id == channel_id) & Broadcast.finished_at.is_null()
     )
+    database.lock_broadcasts(row_id for (row_id,) in database.tuples(mine))
     columns = (Message.id, Message.attempt, Message.broadcast_id, Message.recipient)
     found = database.tuples(
         Message.select(*columns).where(Message.broadcast_id.in_(mine) & (Message.state == "sending"))
@@ -237,13 +240,18 @@ def close_unknown(window: int, hard_limit: int, now: int) -> list[Moved]:
     hold keep theirs until they are stopped. Returns the messages concerned.
     """
     late = (Message.state == "unknown") & (Message.claimed_at < now - window)
+    # Without DISTINCT, for which SQLite would read the index of the counters from end to end.
+    waiting = Broadcast.select(Broadcast.id).where(
+        Broadcast.id.in_(Message.select(Message.broadcast_id).where(late))
+    )
+    ids = [row_id for (row_id,) in database.tuples(waiting)]
+    database.lock_broadcasts(ids)
     query = (
         Broadcast.select(Broadcast.id, Broadcast.on_unknown, Broadcast.stopped_at.is_null(False))
-        # Without DISTINCT, for which SQLite would read the index of the counters from end to end.
-        .where(Broadcast.id.in_(Message.select(Message.broadcast_id).where(late)))
+        .where(Broadcast.id.in_(ids))
         .where((Broadcast.on_unknown != "hold") | Broadcast.stopped_at.is_null(False))
     )
-    rows = database.tuples(query)
+    rows = database.tuples(query) if ids else []
     heard = _last_heard({row_id for row_id, *_ in rows}, now - hard_limit - window)
     concerned: list[Moved] = []
     for broadcast_id, policy, is_stopped in rows:
@@ -320,8 +328,9 @@ _RECEIVED = ("state", "wamid", "sent_at", *_TOLD)
 def receive(matched: Sequence[Matched], now: int) -> list[Moved]:
     """any -> sent, unknown -> failed, and the delivery's way up, as receipts.settle() says.
 
-    Read and written under one write lock, which the caller's transaction holds.
+    Read and written in the caller's transaction, with these messages' broadcasts locked.
     """
+    database.lock_broadcasts_of(one.message_id for one in matched)
     by_message: dict[int, list[tuple[Receipt, int]]] = {}
     for message_id, attempt, receipt in matched:
         by_message.setdefault(message_id, []).append((receipt, attempt))
@@ -410,7 +419,7 @@ def retry(broadcast_id: int, code: str | None, now: int) -> int:
         tries=0,
         # What receipts still say of the attempt that failed is not of the next; of one that may have
         # left it is.
-        attempt=Message.attempt + fn.IIF(unknown | (known == MAYBE), 0, 1),
+        attempt=Message.attempt + Case(None, [(unknown | (known == MAYBE), 0)], 1),
         next_at=now,
         resent=Message.resent | unknown | (known == MAYBE),
     )

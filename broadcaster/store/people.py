@@ -3,8 +3,7 @@
 A name belongs to one contact. Names are learned from callers, from Meta's answers and callbacks; two contacts
 that turn out to be one person are merged. Messages keep the text they are sent to.
 
-Locks, in this order: contacts by id, their suppression, allowance and conversations, then messages. SQLite's
-write lock makes all of this serial; names are read inside the transaction that changes them.
+One at a time adds names and merges; names are read inside the transaction that changes them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -53,6 +52,7 @@ def add_new(names: Iterable[str], now: int) -> None:
     wanted = sorted(_unknown(list(dict.fromkeys(names))))
     if not wanted:
         return
+    database.lock_name("people")
     sisters = {name: found for name in wanted if (found := phone.sisters(name))}
     known = who({sister for found in sisters.values() for sister in found})
     strangers: dict[str, str] = {}
@@ -133,6 +133,8 @@ def learn(told: Iterable[Names], portfolio: str | None, now: int) -> None:
     to under them, and nobody opted out.
     """
     pairs = [names for names in dict.fromkeys(told) if names.is_pair]
+    if pairs:
+        database.lock_name("people")
     for place in _telling([names.known for names in pairs]):
         _learn_one(pairs[place], portfolio, now)
 
@@ -218,6 +220,8 @@ def join(pairs: Iterable[tuple[str, str]]) -> None:
     left alone.
     """
     wanted = [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
+    if wanted:
+        database.lock_name("people")
     for place in _telling(wanted):
         owner = _made_one(wanted[place])
         rows = [(spelling, owner) for name in wanted[place] for spelling in phone.spellings(name)]
@@ -238,7 +242,7 @@ def _made_one(names: Iterable[str]) -> int | None:
 def merge(kept: int, loser: int) -> None:
     """Two contacts are one person: all that the second has goes to the first, and no opt-out is lost.
 
-    Under the write lock, in the caller's transaction.
+    In the caller's transaction.
     """
     pair = {"kept": kept, "loser": loser}
     ContactName.update(contact_id=kept).where(ContactName.contact_id == loser).execute()

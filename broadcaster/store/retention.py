@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from peewee import fn
+from peewee import Case, fn
 
 from broadcaster.store import broadcasts, counters, database
 from broadcaster.store.models import (
@@ -78,7 +78,7 @@ def _forget(message_ids: list[int], broadcast_ids: list[int], now: int) -> int:
 
 def _blank(which: Any) -> int:
     # Meta's ids hold the number, too; one that is sent must have some.
-    wamid = fn.IIF(Message.wamid.is_null(), None, "")
+    wamid = Case(None, [(Message.wamid.is_null(False), "")])
     return database.change(Message.update(**_NOTHING, wamid=wamid).where(which))
 
 

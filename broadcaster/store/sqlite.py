@@ -39,6 +39,8 @@ _LEAST_ROOM = 4 * 1024 * 1024
 """Bytes."""
 _MOST_VALUES = 30_000
 """In one statement; SQLite's limit is 32,766."""
+LOCKING = PASSING = ""
+"""The write lock keeps all apart."""
 _LOOK_SECONDS = 0.0005
 """Between two looks at a lock. Waiting in the kernel would have no limit of time, and is no faster."""
 
@@ -207,6 +209,10 @@ def fetch(database: Database, sql: str, values: Sequence[Any], columns: int) -> 
 
 
 def lock_broadcasts(_database: Database, _ids: Sequence[int]) -> None:
+    """The write lock keeps all apart."""
+
+
+def lock_broadcasts_of(_database: Database, _message_ids: Sequence[int]) -> None:
     """The write lock keeps all apart."""
 
 

@@ -19,6 +19,7 @@ def add(names: Iterable[str], reason: str, source: str, now: int, at: int | None
 
     `at` is when they said so (epoch milliseconds), now if nobody told. The newest word stays on record.
     """
+    database.lock_name("suppressions")
     wanted = list(dict.fromkeys(names))
     people.add_new(wanted, now)
     known = people.who(wanted)

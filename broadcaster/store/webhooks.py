@@ -109,7 +109,8 @@ def claim(room: dict[int, int], now: int) -> list[Due]:
 def _due(webhook_id: int, limit: int, now: int) -> list[EventDelivery]:
     waiting = (EventDelivery.state == "pending") & (EventDelivery.next_at <= now)
     query = EventDelivery.select().where(waiting & (EventDelivery.webhook_id == webhook_id))
-    return list(query.order_by(EventDelivery.next_at, EventDelivery.id).limit(limit))
+    # Other couriers may be looking at the same rows.
+    return list(database.passing(query.order_by(EventDelivery.next_at, EventDelivery.id).limit(limit)))
 
 
 def with_due(now: int) -> list[int]:

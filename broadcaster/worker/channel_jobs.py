@@ -170,4 +170,5 @@ def _room(order: Order, now: int) -> int | None:
     """How many new people the order may reach, None for any number."""
     if order.tier_size is None or order.room is not None:
         return order.room
+    allowance.lock(order.portfolio)
     return order.tier_size - allowance.people_reached(order.portfolio, now - allowance.DAY)

@@ -236,8 +236,9 @@ def sweep(unknown_window: int) -> tuple[list[int], int | None]:
     """
     now = epoch_ms()
     heed_clock(now)
-    outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
-    lifecycle.expire(now)
+    if database.try_name("sweep"):
+        outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
+        lifecycle.expire(now)
     return broadcasts.channels_to_wake(now), broadcasts.next_due(now)
 
 
