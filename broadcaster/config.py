@@ -49,8 +49,8 @@ def _base_url(value: str) -> str:
 
 
 def _database_url(value: str | None) -> str | None:
-    if value and not value.startswith(("sqlite:///", "sqlite+stdlib:///")):
-        raise ValueError("must begin with sqlite:/// (PostgreSQL is not served yet)")
+    if value and not value.startswith(("sqlite:///", "sqlite+stdlib:///", "postgresql://")):
+        raise ValueError("must begin with sqlite:/// or postgresql://")
     return value
 
 

@@ -34,6 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run on the standard library's sqlite3 instead of cysqlite",
     )
+    parser.addoption("--postgres", action="store_true", help="run on a PostgreSQL server of its own")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--postgres"):
+        skipped = pytest.mark.skip(reason="about SQLite alone")
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(skipped)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,9 +57,35 @@ def stdlib_sqlite(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--stdlib-sqlite"))
 
 
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The server that all tests of this process share, where they run on PostgreSQL."""
+    if not request.config.getoption("--postgres"):
+        yield None
+        return
+    # The driver is an extra: without it nothing else may ask for it.
+    from tests.support.clusters import cluster
+
+    with cluster() as running:
+        yield running
+
+
 @pytest.fixture
-def settings(tmp_path: Path, stdlib_sqlite: bool) -> config.Settings:
+def postgres_url(postgres: Any) -> Iterator[str | None]:
+    """A migrated database of the test's own, where tests run on PostgreSQL."""
+    if postgres is None:
+        yield None
+        return
+    name = postgres.make()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, stdlib_sqlite: bool, postgres_url: str | None) -> config.Settings:
     environ = {"BROADCASTER_DATA_DIR": str(tmp_path / "data")}
+    if postgres_url:
+        environ["BROADCASTER_DATABASE_URL"] = postgres_url
     if stdlib_sqlite:
         environ["BROADCASTER_DATABASE_URL"] = f"sqlite+stdlib:///{tmp_path}/data/broadcaster.db"
     return config.load(environ, tmp_path / "no.env")
@@ -64,7 +99,10 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def db(settings: config.Settings, migrated: Path) -> Iterator[Any]:
     """A migrated database, bound to the models."""
-    copy_database(migrated, settings.database)
+    if settings.database.startswith("sqlite"):
+        copy_database(migrated, settings.database)
+    else:
+        settings.data_dir.mkdir(mode=0o700)
     yield database.open(settings.database)
     leave_database()
 

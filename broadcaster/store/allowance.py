@@ -32,7 +32,7 @@ def reserve(rows: Sequence[tuple[str, str, int, int]]) -> None:
         "INSERT INTO reached (contact_id, portfolio, at, reserved_by)"
         " SELECT contact_name.contact_id, v.portfolio, MAX(v.at), MAX(v.message) FROM v"
         " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
-        " GROUP BY contact_name.contact_id, v.portfolio"
+        " GROUP BY contact_name.contact_id, v.portfolio ORDER BY 1, 2"
         " ON CONFLICT (contact_id, portfolio) DO UPDATE SET at = excluded.at,"
         " reserved_by = excluded.reserved_by WHERE excluded.at > reached.at",
         ("portfolio", "recipient", "at", "message"),
@@ -49,7 +49,7 @@ def reached(rows: Sequence[tuple[str, str, int]]) -> None:
         "INSERT INTO reached (contact_id, portfolio, at)"
         " SELECT contact_name.contact_id, v.portfolio, MAX(v.at) FROM v"
         " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
-        " GROUP BY contact_name.contact_id, v.portfolio"
+        " GROUP BY contact_name.contact_id, v.portfolio ORDER BY 1, 2"
         " ON CONFLICT (contact_id, portfolio) DO UPDATE SET reserved_by = NULL,"
         " at = CASE WHEN excluded.at > reached.at THEN excluded.at ELSE reached.at END",
         ("portfolio", "recipient", "at"),

@@ -43,7 +43,7 @@ def note_sent(rows: Sequence[SentMessage], now: int) -> list[Assigned]:
         "INSERT INTO conversation (contact_id, channel_id, created_at, last_sent_at, last_message_id)"
         " SELECT contact_name.contact_id, v.channel_id, MIN(v.at), MAX(v.at), MAX(v.message_id) FROM v"
         " JOIN contact_name ON contact_name.name = v.recipient WHERE 1 = 1"
-        " GROUP BY contact_name.contact_id, v.channel_id"
+        " GROUP BY contact_name.contact_id, v.channel_id ORDER BY 1, 2"
         " ON CONFLICT (contact_id, channel_id) DO UPDATE SET last_sent_at = excluded.last_sent_at,"
         " last_message_id = excluded.last_message_id",
         ("channel_id", "recipient", "at", "message_id"),

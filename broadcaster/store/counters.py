@@ -133,7 +133,7 @@ def of_channels() -> list[Total]:
     )
     columns = (Broadcast.channel_id, inner.c.state, inner.c.delivery)
     query = (
-        Broadcast.select(*columns, fn.SUM(inner.c.many))
+        Broadcast.select(*columns, fn.SUM(inner.c.many).cast("bigint"))
         .join(inner, on=(inner.c.broadcast_id == Broadcast.id))
         .group_by(*columns)
     )

@@ -1,7 +1,7 @@
 """The database: opening it, bringing its schema up to date, and statements over many rows.
 
-What differs between engines is asked of the engine's own file (`sqlite`), which answers the questions of
-`Engine`.
+What differs between engines is asked of the engine's own file (`sqlite`, `postgres`), which answers the
+questions of `Engine`.
 """
 
 import re
@@ -22,8 +22,10 @@ from peewee import (
 from playhouse.migrations import Runner
 
 from broadcaster.errors import Misconfigured
-from broadcaster.store import models, sqlite
+from broadcaster.store import models, postgres, sqlite
 
+POSTGRES = "postgresql://"
+"""What the address of a PostgreSQL database begins with."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 _NAMED = re.compile(r":([a-z_][a-z_0-9]*)")
 _ROW_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -36,6 +38,10 @@ class Engine(Protocol):
     its former holder committed. Where one write lock keeps all transactions apart, the others do nothing.
     """
 
+    WRITERS: int
+    """How many threads of a process write beside each other."""
+    MOST_AT_ONCE: int
+    """How many jobs of a writer share a transaction."""
     LOCKING: str
     """What a SELECT ends with that locks the broadcasts it finds."""
     PASSING: str
@@ -82,6 +88,12 @@ class Engine(Protocol):
     def try_name(self, database: Database, name: str) -> bool:
         """The same without waiting: whether it is ours."""
 
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether a transaction was given up for another's sake, and may simply be run again."""
+
+    def is_unstorable(self, error: BaseException) -> bool:
+        """Whether a text has a character that cannot be stored."""
+
     def has_room(self, database: Database) -> bool:
         """Whether the disk has room for what a second of sending writes."""
 
@@ -93,7 +105,7 @@ class Engine(Protocol):
 
 
 def _engine_of(url: str) -> Engine:
-    return sqlite
+    return postgres if url.startswith(POSTGRES) else sqlite
 
 
 _engine: Engine = sqlite
@@ -125,8 +137,8 @@ def migrate(database: Database) -> list[str]:
                 "install that release, or restore a backup"
             )
         applied: list[str] = runner.up()
-        _quiet_close(database)
-        return applied
+    _quiet_close(database)
+    return applied
 
 
 def is_current(database: Database) -> bool:
@@ -308,6 +320,26 @@ def numbers(public_ids: Iterable[str], prefix: str) -> dict[int, str]:
         if digits != public_id and _ROW_ID.fullmatch(digits):
             found[int(digits)] = public_id
     return found
+
+
+def writers() -> int:
+    """How many threads of a process write beside each other."""
+    return _engine.WRITERS
+
+
+def most_at_once() -> int:
+    """How many jobs of a writer share a transaction."""
+    return _engine.MOST_AT_ONCE
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a transaction was given up for another's sake, and may simply be run again."""
+    return _engine.is_conflict(error)
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Whether a text has a character that cannot be stored."""
+    return _engine.is_unstorable(error)
 
 
 def is_trouble(error: BaseException) -> bool:

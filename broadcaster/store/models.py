@@ -45,6 +45,7 @@ class Installation(Base):
     key = TextField()
     created_at = BigIntegerField()
     dashboard_password = TextField(null=True)
+    key_mark = TextField(null=True)
 
 
 class Channel(Base):

@@ -303,7 +303,9 @@ def _join_conversations(kept: int, loser: int) -> None:
 def forward(old: str, now: str) -> None:
     """Whoever kept an id that a merge took away finds what it has become."""
     Forwarded.update(now=now).where(Forwarded.now == old).execute()
-    Forwarded.insert(old=old, now=now).on_conflict_replace().execute()
+    Forwarded.insert(old=old, now=now).on_conflict(
+        conflict_target=[Forwarded.old], update={Forwarded.now: now}
+    ).execute()
 
 
 def by_public_id(

@@ -39,6 +39,8 @@ _LEAST_ROOM = 4 * 1024 * 1024
 """Bytes."""
 _MOST_VALUES = 30_000
 """In one statement; SQLite's limit is 32,766."""
+WRITERS, MOST_AT_ONCE = 1, 64
+"""An fsync costs the same for one job as for fifty."""
 LOCKING = PASSING = ""
 """The write lock keeps all apart."""
 _LOOK_SECONDS = 0.0005
@@ -223,6 +225,16 @@ def lock_name(_database: Database, _name: str) -> None:
 def try_name(_database: Database, _name: str) -> bool:
     """The write lock keeps all apart."""
     return True
+
+
+def is_conflict(_error: BaseException) -> bool:
+    """The write lock keeps all apart."""
+    return False
+
+
+def is_unstorable(_error: BaseException) -> bool:
+    """Every text can be stored."""
+    return False
 
 
 def has_room(database: Database) -> bool:

@@ -1,8 +1,10 @@
-"""One thread that writes: jobs that wait together share one commit.
+"""Threads that write, as many as the engine takes. On SQLite it is one, and jobs that wait together share a
+commit.
 
-An fsync costs the same for one job as for fifty, so durability stays full and the price is
-shared. A job that fails takes nobody with it: the others are run again without it. Where the database
-itself refuses (locked, disk full) all are told at once: it would refuse each of them, ten seconds long.
+An fsync costs the same for one job as for fifty, so durability stays full and the price is shared. Rows for
+one function are taken together on every engine. A job that fails takes nobody with it: the others are run
+again without it. Where the database itself refuses (locked, disk full) all are told at once: it would refuse
+each of them, ten seconds long.
 """
 
 import math
@@ -17,7 +19,10 @@ from typing import Any
 
 from broadcaster.store import database
 
-_MOST_AT_ONCE = 64
+_MOST_ROWS = 64
+"""Jobs of one commit."""
+_MOST_TRIES = 5
+"""Of a job that is given up for another transaction's sake."""
 _STUCK_SECONDS = 2
 _LONG_SECONDS = 0.05
 
@@ -36,34 +41,39 @@ class _Job:
 
 
 class Writer:
-    """Runs functions of the store on its own thread and connection."""
+    """Runs functions of the store on threads and connections of its own."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._begun: float | None = None
-        """When the transaction under way began, monotonic seconds."""
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._begun: dict[int, float] = {}
+        """When the transaction under way on each thread began, monotonic seconds."""
+        self._threads = [
+            threading.Thread(target=self._run, name="writer", daemon=True) for _ in range(database.writers())
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def is_stuck(self) -> bool:
-        """Whether a commit has been waiting for the database for longer than any takes."""
-        begun = self._begun
-        return begun is not None and time.monotonic() - begun > _STUCK_SECONDS
+        """Whether every commit under way has been waiting for the database for longer than any takes."""
+        begun = list(self._begun.values())
+        late = time.monotonic() - _STUCK_SECONDS
+        return len(begun) == len(self._threads) and max(begun) < late
 
     def stop(self) -> None:
         """Return once all jobs handed over before are committed."""
-        self._jobs.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def silence(self) -> float:
-        """For how many seconds the transaction under way has run; 0 while there is none, for ever once the
-        thread has ended."""
-        if self._thread.ident is not None and not self._thread.is_alive():
+        """For how many seconds the oldest transaction under way has run; 0 while there is none, for ever once
+        a thread has ended."""
+        if any(thread.ident is not None and not thread.is_alive() for thread in self._threads):
             return math.inf
-        begun = self._begun
-        return 0.0 if begun is None else time.monotonic() - begun
+        return max((time.monotonic() - begun for begun in list(self._begun.values())), default=0.0)
 
     def submit(self, job: Callable[..., Any], *args: Any) -> "Future[Any]":
         """The job's result, once it is durable; or what it raised, with nothing written.
@@ -86,31 +96,40 @@ class Writer:
         return future
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        me, at_once = threading.get_ident(), database.most_at_once()
+        batch, following = self._next_batch(None, at_once)
+        while batch:
             # From here on a caller who gives up waiting cannot take the job back.
             batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
             while batch:
-                self._begun = time.monotonic()
+                self._begun[me] = time.monotonic()
                 try:
                     batch = self._commit_together(batch)
                 except BaseException as error:
                     self._commit_apart(batch, error)
                     batch = []
-            self._begun = None
+            self._begun.pop(me, None)
+            batch, following = self._next_batch(following, at_once)
         database.close()
 
-    def _next_batch(self) -> list[_Job] | None:
-        first = self._jobs.get()
+    def _next_batch(self, first: _Job | None, at_once: int) -> tuple[list[_Job], _Job | None]:
+        """Jobs to commit together, none at the end; and one that was met behind them and is not of them."""
+        first = first or self._jobs.get()
         if first is None:
-            return None
+            return [], None
         batch = [first]
-        while len(batch) < _MOST_AT_ONCE and not self._jobs.empty():
-            job = self._jobs.get()
+        while len(batch) < _MOST_ROWS and not self._jobs.empty():
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
             if job is None:
                 self._jobs.put(None)
                 break
+            if not (job.is_row and job.call is first.call) and len(batch) >= at_once:
+                return batch, job
             batch.append(job)
-        return batch
+        return batch, None
 
     def _commit_together(self, batch: list[_Job]) -> list[_Job]:
         """Run jobs and commit, no more once that has taken long: who waits for the first should not wait for
@@ -135,19 +154,22 @@ class Writer:
 
     def _commit_apart(self, batch: list[_Job], error: BaseException) -> None:
         for job in batch:
-            if database.is_trouble(error):
+            if database.is_trouble(error) and not database.is_conflict(error):
                 job.future.set_exception(error)
             else:
                 # Which job it was does not matter: each is tried alone and answers for itself.
-                self._begun = time.monotonic()
+                self._begun[threading.get_ident()] = time.monotonic()
                 self._commit_alone(job)
 
-    def _commit_alone(self, job: _Job) -> None:
+    def _commit_alone(self, job: _Job, tries: int = _MOST_TRIES) -> None:
         try:
             with database.transaction():
                 result = job.alone()
         except BaseException as error:
-            job.future.set_exception(error)
+            if tries > 1 and database.is_conflict(error):
+                self._commit_alone(job, tries - 1)
+            else:
+                job.future.set_exception(error)
         else:
             job.future.set_result(result)
 

@@ -83,6 +83,9 @@ def _unexpected(request: falcon.Request, response: falcon.Response, error: Excep
     if isinstance(error, falcon.HTTPError):
         _serialize(request, response, error)
         return
+    if database.is_unstorable(error):
+        _refuse(request, response, Refusal(400, "a text has the character NUL, which cannot be stored"))
+        return
     logger.error("request failed", method=request.method, path=request.path, exc_info=error)
     if database.is_trouble(error):
         response.set_header("Retry-After", "5")

@@ -38,7 +38,7 @@ class Schedule:
     ):
         """`wake` is called in the worker when a channel's time has come, `refresh` every quarter of an
         hour, `purge` every night; others only store."""
-        self.huey = SqlHuey("broadcaster", database=opened, results=False)
+        self.huey = SqlHuey("broadcaster", database=opened, results=False, create_tables=False)
 
         @self.huey.task(name="start")
         def start(channel_id: int) -> None:

@@ -55,6 +55,7 @@ def test_processes_that_start_together_migrate_once(settings: config.Settings) -
         "0009_reservations",
         "0010_failing_webhooks",
         "0011_growth",
+        "0012_engines",
     ]
 
 
