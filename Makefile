@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := broadcaster tests benchmarks setup.py
 
-.PHONY: simulate mutants demo test torture lint format bench dist dist-check clean
+.PHONY: simulate mutants demo test test-postgres torture lint format bench dist dist-check clean
 
 .venv/ready: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,11 @@ demo: .venv/ready
 test: .venv/ready
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal -m "not alone"
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -m alone tests/whole
+
+# Store, engine and APIs on a PostgreSQL server that the tests start and throw away.
+test-postgres: .venv/ready
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal --postgres tests/store tests/settlement \
+	    tests/services tests/worker tests/web
 
 # Ten thousand worlds of the engine's rules, by a clock of their own; a broken one says its number.
 simulate: .venv/ready

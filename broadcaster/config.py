@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     graph_version: str = Field("v25.0", pattern=r"^v\d+\.\d+$")
     app_secret: str | None = None
     verify_token: str | None = None
+    secret_key: str | None = None
     public_url: str | None = None
     default_tier: Annotated[str, AfterValidator(_tier)] = "TIER_250"
     default_country: Annotated[str | None, AfterValidator(_country)] = None

@@ -20,17 +20,21 @@ _ID_LENGTH, _SECRET_LENGTH = 12, 32
 
 
 class Vault:
-    """Encrypts with the first key of the key file and reads with any of them.
+    """Encrypts with the first key and reads with any of them.
 
-    To rotate, put a new key on the first line; what is stored is re-encrypted when it is next written.
+    To rotate, put a new key first; what is stored is re-encrypted when it is next written. `was_emptied`
+    where the key was made in a key file that somebody had emptied: the keys before are lost.
     """
 
-    def __init__(self, keys: list[str]):
+    def __init__(self, keys: list[str], was_emptied: bool = False):
+        self.was_emptied = was_emptied
+        self.marks = [hashlib.sha256(f"mark of {key}".encode()).hexdigest()[:16] for key in keys]
+        """By which keys are recognised, in their order; they tell nothing of them."""
         self._first = keys[0] if keys else ""
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
-            raise Misconfigured("the key file holds a line that is not a key") from None
+            raise Misconfigured("the key file or BROADCASTER_SECRET_KEY holds what is not a key") from None
 
     def lock(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()
@@ -49,14 +53,20 @@ class Vault:
         return hmac.new(self._first.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
-def open_vault(data_dir: Path) -> Vault:
-    """The vault of this data directory; its key file (0600) is made on first use, or where it is empty."""
+def open_vault(data_dir: Path, given: str | None = None) -> Vault:
+    """The vault with the keys that are given, parted by commas or blanks; else that of this data directory.
+
+    Its key file (0600) is made on first use, or where it is empty.
+    """
+    if given:
+        return Vault(given.replace(",", " ").split())
     path = data_dir / KEY_FILE
-    if path.exists() and not path.read_text().strip():
+    was_emptied = path.exists() and not path.read_text().strip()
+    if was_emptied:
         path.unlink()
     if not path.exists():
         _create(path, Fernet.generate_key().decode() + "\n")
-    return Vault(path.read_text().split())
+    return Vault(path.read_text().split(), was_emptied)
 
 
 def new_token(prefix: str) -> tuple[str, str]:

@@ -38,11 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--postgres"):
-        skipped = pytest.mark.skip(reason="about SQLite alone")
-        for item in items:
-            if item.get_closest_marker("sqlite"):
-                item.add_marker(skipped)
+    other = "sqlite" if config.getoption("--postgres") else "postgres"
+    skipped = pytest.mark.skip(reason=f"about {other} alone")
+    for item in items:
+        if item.get_closest_marker(other):
+            item.add_marker(skipped)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,13 +119,15 @@ def client(settings: config.Settings, channel_row: Any, db: Any) -> Client:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory, graph_url: str, stdlib_sqlite: bool) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("prepared"), graph_url, stdlib_sqlite)
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, graph_url: str, stdlib_sqlite: bool, postgres: Any
+) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"), graph_url, stdlib_sqlite, postgres)
 
 
 @pytest.fixture
-def field(tmp_path: Path, prepared: Prepared, stdlib_sqlite: bool) -> Iterator[Field]:
-    made = Field(tmp_path, prepared, stdlib_sqlite)
+def field(tmp_path: Path, prepared: Prepared, stdlib_sqlite: bool, postgres: Any) -> Iterator[Field]:
+    made = Field(tmp_path, prepared, stdlib_sqlite, postgres)
     yield made
     made.close()
 
@@ -137,9 +139,15 @@ def graph_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, graph_url: str, prepared: Prepared) -> Iterator[Shell]:
+def shell(tmp_path: Path, graph_url: str, prepared: Prepared, postgres: Any) -> Iterator[Shell]:
     """The command line beside a sandbox, with one channel; no server runs."""
     if not (tmp_path / "data").exists():
         shutil.copytree(prepared.data, tmp_path / "data")
-    yield Shell(tmp_path, BROADCASTER_GRAPH_URL=graph_url)
+    environ = {"BROADCASTER_GRAPH_URL": graph_url}
+    name = postgres.make(prepared.database) if postgres else None
+    if postgres:
+        environ["BROADCASTER_DATABASE_URL"] = postgres.url(name)
+    yield Shell(tmp_path, **environ)
     leave_database()
+    if postgres:
+        postgres.drop(name)

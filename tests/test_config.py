@@ -86,5 +86,5 @@ def test_every_engine_that_has_a_driver_is_accepted(tmp_path: Path, engine: str)
 
 @pytest.mark.parametrize("field", config.Settings.model_fields)
 def test_what_is_secret_is_known_by_its_name(field: str) -> None:
-    assert config.is_secret(field) == (field in ("app_secret", "verify_token"))
+    assert config.is_secret(field) == (field in ("app_secret", "verify_token", "secret_key"))
     assert config.is_secret(f"{field}_password")

@@ -11,6 +11,7 @@ from broadcaster.cli.saying import printable, say
 from broadcaster.clock import epoch_ms
 from broadcaster.errors import Misconfigured
 from broadcaster.services import upkeep
+from broadcaster.store import database
 
 
 @click.command()
@@ -30,18 +31,26 @@ def backup(here: Installation, file: Path, force: bool) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--calm", is_flag=True, help="On PostgreSQL: pause everything after a restore of your own.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def restore(file: Path, yes: bool) -> None:
+def restore(file: Path | None, calm: bool, yes: bool) -> None:
     """Put the backup FILE in the place of the database; the server must be stopped.
 
     What had not ended comes up paused, for some of it may have been sent since the backup was taken. The
-    database that was there is kept beside it.
+    database that was there is kept beside it. On PostgreSQL the server restores: call this with --calm and
+    without a file after pg_restore or a fail-over, before anything else is started.
 
     Example: broadcaster restore /backups/broadcaster-2026-06-10.db
     """
     settings = config.load()
-    if not yes:
+    if calm == (file is not None):
+        raise click.UsageError("name a FILE, or say --calm")
+    if file is None:
+        paused = upkeep.calm(settings, epoch_ms())
+        say(f"{paused} broadcasts are paused: look at each, then `broadcaster resume ID`")
+        return
+    if not yes and database.is_file(settings.database):
         click.confirm(f"Put {printable(str(file))} in the place of {settings.database}?", abort=True)
     paused, kept = upkeep.restore(file, settings, epoch_ms())
     say(f"restored; {paused} broadcasts are paused: look at each, then `broadcaster resume ID`")

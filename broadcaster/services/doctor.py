@@ -1,5 +1,6 @@
 """Doctor: looks for what keeps an installation from sending or from getting receipts, and says what to do."""
 
+import re
 import shutil
 import sqlite3
 import stat
@@ -25,6 +26,7 @@ _LARGE_LOG = 256 * 1024**2
 _MOST_APART = 30
 _MOST_WAITING_TASKS = 10_000
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "lustre")
+_PASSWORD = re.compile(r"//[^/@]*@")
 _MISSED = {
     "app_secret": "without it Meta's callbacks are refused",
     "verify_token": "without it Meta cannot register the callback's address; receipts arrive all the same",
@@ -45,9 +47,11 @@ class Finding:
 def examine(settings: Settings, vault: Vault, schedule: Schedule, now: int) -> Iterator[Finding]:
     """Look at everything, one thing after the other; asks Graph about each channel."""
     yield from _settings(settings)
-    checks: tuple[Callable[[Settings, int], Finding], ...] = (
-        _driver, _file_system, _permissions, _disk, _soundness, _log, _worker, _receipts, _unknown, _held,
-    )  # fmt: skip
+    checks: tuple[Callable[[Settings, int], Finding], ...] = (_worker, _receipts, _unknown, _held)
+    if database.is_file(settings.database):
+        checks = (_driver, _file_system, _permissions, _disk, _soundness, _log, *checks)
+    for name, is_well, seen, remedy in database.findings():
+        yield Finding(name, OK if is_well else WARN, seen, remedy)
     for check in checks:
         yield check(settings, now)
     yield _bells(schedule)
@@ -64,7 +68,7 @@ def examine(settings: Settings, vault: Vault, schedule: Schedule, now: int) -> I
 def _settings(settings: Settings) -> Iterator[Finding]:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        shown = "set" if is_secret(name) and value else _shown(value)
+        shown = "set" if is_secret(name) and value else _PASSWORD.sub("//", _shown(value))
         missed = None if value else _MISSED.get(name)
         remedy = f"set {PREFIX}{name.upper()}: {missed}" if missed else None
         yield Finding(f"{PREFIX}{name.upper()}", WARN if missed else OK, shown, remedy)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from peewee import Database
 
-from broadcaster import log
+from broadcaster import clock, log
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
-from broadcaster.store import channels, database, webhooks
+from broadcaster.store import channels, database, installation, webhooks
 from broadcaster.vault import KEY_FILE, Vault, open_vault
 
 _WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -33,9 +33,28 @@ def open_installation(settings: Settings) -> tuple[Database, Vault]:
     _close_to_others(settings.data_dir)
     opened = database.open(settings.database)
     database.migrate(opened)
+    clock.follow(database.ahead())
     channels.assume_tier(settings.default_tier)
-    _check_key(settings.data_dir)
-    return opened, open_vault(settings.data_dir)
+    if not settings.secret_key:
+        _check_key(settings.data_dir)
+    vault = open_vault(settings.data_dir, settings.secret_key)
+    _check_mark(vault)
+    return opened, vault
+
+
+def _check_mark(vault: Vault) -> None:
+    """Raise Misconfigured where the database was written with another key: several hosts need the same."""
+    with database.transaction():
+        database.lock_name("key")
+        known = installation.key_mark()
+        if known == vault.marks[0]:
+            return
+        if known is not None and known not in vault.marks and not vault.was_emptied:
+            raise Misconfigured(
+                "the secrets in this database were encrypted with another key: give all hosts the same, by"
+                f" BROADCASTER_SECRET_KEY or by the content of {KEY_FILE}"
+            )
+        installation.note_key_mark(vault.marks[0])
 
 
 def _close_to_others(folder: Path) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from peewee import Database
+
 from broadcaster.config import Settings
 from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
@@ -22,6 +24,12 @@ from broadcaster.worker.schedule import Schedule
 DAY = 86_400_000
 _CONTACTS_AT_ONCE = 2000
 _FLUSH_SECONDS = 0.05
+_THEIRS = (
+    'on PostgreSQL a backup is the server\'s: pg_dump -Fc "$BROADCASTER_DATABASE_URL" > broadcaster.dump, and'
+    " keep the key beside it"
+)
+_BEAT_MS = 15_000
+"""A worker that has not shown itself for so long runs no more."""
 _GAP = 1_000_000
 """Ids left out after a restore: more than messages were accepted since the backup."""
 
@@ -31,6 +39,8 @@ def backup(target: Path, overwrite: bool = False) -> int:
 
     Raises Misconfigured.
     """
+    if not database.is_file():
+        raise Misconfigured(_THEIRS)
     if target.exists() and not overwrite:
         raise Misconfigured(f"{target} exists: choose another name, or say --force")
     draft = target.with_name(f"{target.name}.part")
@@ -76,6 +86,8 @@ def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | Non
     Returns how many broadcasts are paused and where the database that was there is kept. Raises
     Misconfigured, with nothing changed.
     """
+    if not database.is_file(settings.database):
+        raise Misconfigured(_THEIRS)
     place = _place(settings)
     if not source.is_file():
         raise Misconfigured(f"there is no file {source}")
@@ -99,6 +111,24 @@ def restore(source: Path, settings: Settings, now: int) -> tuple[int, Path | Non
     return paused, kept
 
 
+def calm(settings: Settings, now: int) -> int:
+    """Pause everything in a server's database that somebody restored, or that a fail-over set back.
+
+    What waited in it may have been sent since. Returns how many broadcasts are paused. Raises Misconfigured
+    for a file of ours and while a worker runs.
+    """
+    if database.is_file(settings.database):
+        raise Misconfigured("on SQLite name the backup: `broadcaster restore FILE`")
+    opened, _ = open_installation(settings)
+    try:
+        seen = leases.last_beat()
+        if seen is not None and now - seen <= _BEAT_MS:
+            raise Misconfigured("a worker runs: stop all of them, on every host, and try again in 15 seconds")
+        return _pause_everything(opened, "restored", now)
+    finally:
+        database.close()
+
+
 def _place(settings: Settings) -> Path:
     return Path(settings.database.partition(":///")[2])
 
@@ -108,17 +138,21 @@ def _pause_all(draft: Path, settings: Settings, taken_at: int, now: int) -> int:
     engine = settings.database.partition(":///")[0]
     opened, _ = open_installation(settings.model_copy(update={"database_url": f"{engine}:///{draft}"}))
     try:
-        detail = (
-            f"restored from a backup of {timestamps.format_time(taken_at)}: some may have been sent since"
+        paused = _pause_everything(
+            opened, f"restored from a backup of {timestamps.format_time(taken_at)}", now
         )
-        with database.transaction():
-            paused = lifecycle.pause_all(detail, now)
-            leases.forget_all()
-            database.skip_ids(_GAP)
-        Schedule(opened).clear()
         database.fold_in()
     finally:
         database.close()
+    return paused
+
+
+def _pause_everything(opened: Database, what: str, now: int) -> int:
+    with database.transaction():
+        paused = lifecycle.pause_all(f"{what}: some may have been sent since", now)
+        leases.forget_all()
+        database.skip_ids(_GAP)
+    Schedule(opened).clear()
     return paused
 
 

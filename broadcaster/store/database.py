@@ -94,6 +94,15 @@ class Engine(Protocol):
     def is_unstorable(self, error: BaseException) -> bool:
         """Whether a text has a character that cannot be stored."""
 
+    def ahead(self, database: Database) -> int:
+        """By how many milliseconds the database's clock is ahead of this machine's."""
+
+    def findings(self, database: Database) -> list[tuple[str, bool, str, str | None]]:
+        """What doctor looks at: its name, whether it is well, what was seen and what to do."""
+
+    def release(self, database: Database) -> None:
+        """This thread needs its connection no more for a while."""
+
     def has_room(self, database: Database) -> bool:
         """Whether the disk has room for what a second of sending writes."""
 
@@ -268,6 +277,26 @@ def delete_in_portions(model: type[Model], which: Any, portion: int = 5000) -> i
         count += gone
         if gone < portion:
             return count
+
+
+def ahead() -> int:
+    """By how many milliseconds the database's clock is ahead of this machine's."""
+    return _engine.ahead(models.database.obj)
+
+
+def findings() -> list[tuple[str, bool, str, str | None]]:
+    """What doctor looks at of a server: its name, whether it is well, what was seen and what to do."""
+    return _engine.findings(models.database.obj)
+
+
+def release() -> None:
+    """This thread needs its connection no more for a while."""
+    _engine.release(models.database.obj)
+
+
+def is_file(url: str | None = None) -> bool:
+    """Whether the database at an address, or the open one, is a file of ours and no server's."""
+    return (_engine if url is None else _engine_of(url)) is sqlite
 
 
 def path() -> Path:

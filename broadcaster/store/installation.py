@@ -19,3 +19,13 @@ def key() -> str:
     """Eight hex digits that name this installation in callback data."""
     # Read for every batch of receipts: building the query costs more than running it.
     return str(models.database.obj.execute_sql("SELECT key FROM installation WHERE id = 1").fetchone()[0])
+
+
+def key_mark() -> str | None:
+    """By which the key is recognised that secrets here are encrypted with."""
+    mark: str | None = Installation.get().key_mark
+    return mark
+
+
+def note_key_mark(mark: str) -> None:
+    Installation.update(key_mark=mark).execute()

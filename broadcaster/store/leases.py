@@ -105,6 +105,12 @@ def release(channel_id: int, owner: str, trouble: str | None = None) -> None:
     query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute()
 
 
+def elsewhere(owner: str, dead: Iterable[str], now: int) -> set[int]:
+    """The channels for which others send, none of whom is dead."""
+    theirs = (Lease.owner != owner) & (Lease.expires_at > now) & Lease.owner.not_in(list(dead))
+    return {channel_id for (channel_id,) in database.tuples(Lease.select(Lease.channel_id).where(theirs))}
+
+
 def paces(now: int) -> dict[int, float]:
     """The current pace of every channel that is being sent for."""
     query = Lease.select(Lease.channel_id, Lease.pace).where(Lease.expires_at > now)

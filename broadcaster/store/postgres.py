@@ -6,6 +6,7 @@ lease, portfolio, broadcasts by id, messages, the reached, people, conversations
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,8 @@ from peewee import (
     Model,
     OperationalError,
     PeeweeException,
-    PostgresqlDatabase,
 )
+from playhouse.pool import PooledPostgresqlDatabase
 
 from broadcaster.errors import Misconfigured
 from broadcaster.store import models
@@ -34,6 +35,8 @@ _CONFLICTS = ("40P01", "40001", "55P03")
 LOCKING = " FOR NO KEY UPDATE OF broadcast"
 PASSING = "FOR NO KEY UPDATE SKIP LOCKED"
 _CONNECT_SECONDS = 10
+_MOST_CONNECTIONS = 32
+"""Of a process; a server has a hundred, unless it is told otherwise."""
 _DEAD_AFTER: dict[str, Any] = {
     # A host that is gone says nothing: without these libpq waits for minutes.
     "keepalives_idle": 5,
@@ -49,7 +52,7 @@ _LOCK_BROADCASTS_OF = (
 )
 
 
-class Postgres(PostgresqlDatabase):
+class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]
     """A connection a thread, opened anew where the server or the network has ended it.
 
     What is repeated has certainly not been done: BEGIN, and a SELECT outside a transaction.
@@ -64,19 +67,20 @@ class Postgres(PostgresqlDatabase):
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         try:
-            return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+            return super().execute_sql(sql, params)
         except (OperationalError, InterfaceError):
             if self.in_transaction() or not sql.lstrip("( ").startswith("SELECT") or not self._is_broken():
                 raise
             self._connect_anew()
-            return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+            return super().execute_sql(sql, params)
 
     def _is_broken(self) -> bool:
         return not self.is_connection_usable()
 
     def _connect_anew(self) -> None:
-        self.close()
-        self.connect()
+        # Not back to the pool.
+        self.manual_close()
+        self.connect(reuse_if_open=True)
 
 
 def open(url: str) -> Database:
@@ -85,7 +89,14 @@ def open(url: str) -> Database:
         import psycopg  # noqa: F401
     except ImportError:
         raise Misconfigured("PostgreSQL wants its driver: pip install 'broadcaster[postgres]'") from None
-    database = Postgres(url, prefer_psycopg3=True, connect_timeout=_CONNECT_SECONDS, **_DEAD_AFTER)
+    database = Postgres(
+        url,
+        prefer_psycopg3=True,
+        max_connections=_MOST_CONNECTIONS,
+        timeout=_CONNECT_SECONDS,
+        connect_timeout=_CONNECT_SECONDS,
+        **_DEAD_AFTER,
+    )
     try:
         database.connect()
     except PeeweeException as error:
@@ -175,6 +186,48 @@ def is_conflict(error: BaseException) -> bool:
 def is_unstorable(error: BaseException) -> bool:
     """Whether a text has a NUL: the driver refuses it before anything is asked of the server."""
     return isinstance(error, DataError) and "NUL" in str(error)
+
+
+def ahead(database: Database) -> int:
+    """By how many milliseconds the server's clock is ahead of this machine's: the quickest of three looks."""
+    looks = []
+    for _ in range(3):
+        before = time.time()
+        server = database.execute_sql("SELECT EXTRACT(EPOCH FROM clock_timestamp())").fetchone()[0]
+        after = time.time()
+        looks.append((after - before, float(server) - (before + after) / 2))
+    return round(min(looks)[1] * 1000)
+
+
+def release(database: Database) -> None:
+    """The connection goes back to the pool: a process has many more threads than a server has connections."""
+    if not database.is_closed() and not database.in_transaction():
+        database.close()
+
+
+def findings(database: Database) -> list[tuple[str, bool, str, str | None]]:
+    """What doctor looks at: its name, whether it is well, what was seen and what to do."""
+
+    def shown(name: str) -> str:
+        return str(database.execute_sql(f"SHOW {name}").fetchone()[0])
+
+    number = version(database)
+    found = [("PostgreSQL", float(number.split(".")[0]) >= 13, number, "versions from 13 are served")]
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        seen = shown(name)
+        remedy = f"set {name} to on: what a power loss forgets may be sent twice"
+        found.append((name, seen != "off", seen, remedy))
+    encoding = shown("server_encoding")
+    found.append(("encoding", encoding == "UTF8", encoding, "make the database with ENCODING 'UTF8'"))
+    standby = bool(database.execute_sql("SELECT pg_is_in_recovery()").fetchone()[0])
+    found.append(("standby", not standby, "yes" if standby else "no", "name the primary in the address"))
+    begun = time.perf_counter()
+    database.execute_sql("SELECT 1").fetchone()
+    trip = (time.perf_counter() - begun) * 1000
+    found.append(("round trip", trip < 20, f"{trip:.1f} ms", "a claim takes about eight: move closer to it"))
+    apart = ahead(database) / 1000
+    found.append(("clock of the server", abs(apart) < 2, f"{apart:+.2f} s", "its time is followed; set ours"))
+    return [(name, well, seen, None if well else remedy) for name, well, seen, remedy in found]
 
 
 def has_room(_database: Database) -> bool:

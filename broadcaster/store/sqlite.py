@@ -237,6 +237,20 @@ def is_unstorable(_error: BaseException) -> bool:
     return False
 
 
+def ahead(_database: Database) -> int:
+    """The machine's clock is the one there is."""
+    return 0
+
+
+def findings(_database: Database) -> list[tuple[str, bool, str, str | None]]:
+    """A file has no server; doctor looks at it by itself."""
+    return []
+
+
+def release(_database: Database) -> None:
+    """A thread keeps its connection: opening one costs more than all it is used for."""
+
+
 def has_room(database: Database) -> bool:
     """Whether the disk of the database has room for what a second of sending writes."""
     return shutil.disk_usage(Path(database.database).parent).free >= _LEAST_ROOM

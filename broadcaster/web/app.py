@@ -57,6 +57,7 @@ class _Trace:
         self, request: falcon.Request, response: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
         response.set_header("X-Request-Id", request.context.id)
+        database.release()
         response.set_header("X-Content-Type-Options", "nosniff")
         if response.get_header("Cache-Control") is None:
             # Whatever is answered is somebody's: numbers, names, texts.

@@ -10,11 +10,12 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from broadcaster import log
+from broadcaster import clock, log
 from broadcaster.clock import epoch_ms
 from broadcaster.config import Settings
 from broadcaster.errors import Misconfigured
@@ -24,7 +25,7 @@ from broadcaster.settlement import lifecycle, outcomes
 from broadcaster.store import allowance, broadcasts, clock_turns, database, installation, leases
 from broadcaster.store.writer import Writer
 from broadcaster.vault import Vault
-from broadcaster.worker import channel_jobs
+from broadcaster.worker import channel_jobs, presence
 from broadcaster.worker.channel_jobs import LEASE_MS
 from broadcaster.worker.channel_sender import ChannelSender, Shared, sleep_until
 from broadcaster.worker.presence import Presence
@@ -178,7 +179,9 @@ class Worker:
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     beaten = time.monotonic()
                     await self._beat()
-                channel_ids, due = await self._write(sweep, self._settings.unknown_window * 1000)
+                window = self._settings.unknown_window * 1000
+                me, data_dir = self._presence.id, self._settings.data_dir
+                channel_ids, due = await self._write(sweep, window, me, data_dir)
                 for channel_id in channel_ids:
                     self._wake(channel_id)
                 pause = SWEEP_SECONDS if due is None else min(SWEEP_SECONDS, (due - epoch_ms() + 1) / 1000)
@@ -229,17 +232,23 @@ class Worker:
             self._wake(channel_id)
 
 
-def sweep(unknown_window: int) -> tuple[list[int], int | None]:
+def sweep(unknown_window: int, owner: str, data_dir: Path) -> tuple[list[int], int | None]:
     """Close what waited too long (`unknown_window` milliseconds), cancel what has run out; a writer's job.
 
-    Returns the channels with due messages, and when the next broadcast is due (epoch milliseconds).
+    Returns the channels with due messages that no other worker sends for, and when the next broadcast is due
+    (epoch milliseconds).
     """
     now = epoch_ms()
     heed_clock(now)
     if database.try_name("sweep"):
         outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
         lifecycle.expire(now)
-    return broadcasts.channels_to_wake(now), broadcasts.next_due(now)
+    channel_ids = broadcasts.channels_to_wake(now)
+    if channel_ids:
+        dead = presence.dead(data_dir, leases.holders(), owner)
+        elsewhere = leases.elsewhere(owner, dead, now)
+        channel_ids = [channel_id for channel_id in channel_ids if channel_id not in elsewhere]
+    return channel_ids, broadcasts.next_due(now)
 
 
 def heed_clock(now: int) -> None:
@@ -251,6 +260,7 @@ def heed_clock(now: int) -> None:
 
 def beat(worker_id: str, host: str, pid: int) -> list[str]:
     """Show that this worker lives; returns all owners named on leases. A writer's job."""
+    clock.follow(database.ahead())
     now = epoch_ms()
     heed_clock(now)
     leases.beat(worker_id, host, pid, now)

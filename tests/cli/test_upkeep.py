@@ -56,6 +56,6 @@ def test_a_token_of_meta_that_cannot_be_read_is_told(shell: Shell) -> None:
     assert done.returncode == 1
     assert "secret.key is missing" in done.stderr
     key.write_text("0" * 43 + "=\n")
-    done = shell.run("doctor", "--json")
+    done = shell.run("doctor")
     assert done.returncode == 1
-    assert any("secret.key" in (row["remedy"] or "") for row in json.loads(done.stdout))
+    assert "were encrypted with another key" in done.stderr

@@ -18,6 +18,8 @@ from tests.support.broadcasts import settle
 from tests.support.client import Client
 from tests.support.samples import CHANNEL, NOW, request_of
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture(scope="module")
 def subscribed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

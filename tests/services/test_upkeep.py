@@ -32,6 +32,8 @@ from tests.support.samples import CHANNEL, NOW, request_of
 from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.sqlite
+
 DAY = upkeep.DAY
 ANA = "+905554440000"
 

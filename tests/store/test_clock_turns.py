@@ -1,5 +1,6 @@
 """A clock that is set back: what was due stays due, and a schedule still means the wall clock."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_a_correction_and_a_clock_set_forward_change_nothing(channel_row: Any, b
 
 
 def test_the_first_beat_and_every_sweep_heed_it(channel_row: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for job in (lambda: worker.beat("w", "host", 1), lambda: worker.sweep(900_000)):
+    for job in (lambda: worker.beat("w", "host", 1), lambda: worker.sweep(900_000, "w", Path())):
         Message.delete().execute()
         Broadcast.delete().execute()
         accepted(channel_row, 1)

@@ -11,6 +11,8 @@ from broadcaster.errors import Misconfigured
 from broadcaster.store import broadcasts, counters, database, message_queries, messages, models, webhooks
 from tests.support.samples import NOW
 
+pytestmark = pytest.mark.sqlite
+
 
 def test_the_models_name_the_columns_the_schema_has(db: Any) -> None:
     for model in models.ALL:
@@ -116,6 +118,6 @@ def test_the_hot_questions_are_answered_from_their_indexes(
 
 
 def test_an_engine_there_is_no_driver_for_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="no driver for postgresql"):
-        database.open(f"postgresql:///{tmp_path}/x.db")
+    with pytest.raises(Misconfigured, match="no driver for mysql"):
+        database.open(f"mysql:///{tmp_path}/x.db")
     assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,8 @@ from tests.support.callbacks import callback, hear, status
 from tests.support.client import Client
 from tests.support.samples import NOW, request_of
 
+pytestmark = pytest.mark.sqlite
+
 GROWS = {
     "broadcast", "callback", "contact", "contact_name", "conversation", "early_receipt", "event",
     "event_delivery", "idempotency", "message", "reached", "suppression",

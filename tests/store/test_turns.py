@@ -13,6 +13,8 @@ from peewee import OperationalError
 from broadcaster.store import database, sqlite
 from broadcaster.store.models import Installation
 
+pytestmark = pytest.mark.sqlite
+
 HOLD = """
 import sys
 from broadcaster.store import database

@@ -5,14 +5,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from broadcaster.store import database
 from tests.support.databases import leave_database
+from tests.support.waiting import wait_until
 
 _OPTIONS = {
     "fsync": "off",
@@ -44,8 +46,17 @@ class Cluster:
         """A new database like another, which nobody is connected to; returns its name."""
         self._count += 1
         name = f"t{self._count}"
+        connected = "FROM pg_stat_activity WHERE datname = %s"
+        self._admin.execute(f"SELECT pg_terminate_backend(pid) {connected}", [template])
+        wait_until(lambda: self._admin.execute(f"SELECT count(*) {connected}", [template]).fetchone() == (0,))
         self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def execute(self, name: str, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a statement finds in a database."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            cursor = connection.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
 
     def drop(self, name: str) -> None:
         self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

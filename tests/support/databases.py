@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from playhouse.pool import PooledDatabase
+
 from broadcaster.store import database, models
 from broadcaster.store.sqlite import CySqlite, StdlibSqlite
 
@@ -24,6 +26,9 @@ def make_database(path: Path) -> Path:
 
 def leave_database() -> None:
     """Close the database of a test, and forget it: who opens none has none, in any order."""
+    opened = models.database.obj
+    if isinstance(opened, PooledDatabase):
+        opened.close_all()
     database.close()
     models.database.initialize(None)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from broadcaster.errors import BroadcasterError
 from broadcaster.sandbox import testbed
+from tests.support.databases import leave_database
 from tests.support.samples import CHANNEL
 from tests.support.shell import Shell
 
@@ -18,17 +19,23 @@ class Prepared:
 
     data: Path
     token: str
+    database: str | None = None
+    """The name of its database on a PostgreSQL server."""
 
 
-def prepare(folder: Path, graph_url: str, stdlib_sqlite: bool) -> Prepared:
+def prepare(folder: Path, graph_url: str, stdlib_sqlite: bool, postgres: Any = None) -> Prepared:
     """Make an installation in a folder, as its operator would."""
     environ = {"BROADCASTER_GRAPH_URL": graph_url}
+    name = postgres.make() if postgres else None
+    if postgres:
+        environ["BROADCASTER_DATABASE_URL"] = postgres.url(name)
     if stdlib_sqlite:
         environ["BROADCASTER_DATABASE_URL"] = stdlib_url(folder)
     shell = Shell(folder, **environ)
     shell.ok("channel", "add", CHANNEL, "--waba-id", "77", "--access-token", "sandbox-token")
     token = shell.ok("token", "create", "tests", "--scope", "admin").strip()
-    return Prepared(folder / "data", token)
+    leave_database()
+    return Prepared(folder / "data", token, name)
 
 
 def stdlib_url(folder: Path) -> str:
@@ -49,7 +56,9 @@ class Installation(testbed.Installation):
 class Field:
     """A sandbox and an installation beside it, as processes."""
 
-    def __init__(self, folder: Path, prepared: Prepared, stdlib_sqlite: bool):
+    def __init__(self, folder: Path, prepared: Prepared, stdlib_sqlite: bool, postgres: Any = None):
+        self._postgres = postgres
+        self._database = postgres.make(prepared.database) if postgres else None
         self.folder = folder
         self._prepared = prepared
         self._stdlib = stdlib_sqlite
@@ -66,6 +75,8 @@ class Field:
     def bare_installation(self, **settings: str) -> Installation:
         if self._stdlib:
             settings["database_url"] = stdlib_url(self.folder)
+        if self._postgres:
+            settings.setdefault("database_url", self._postgres.url(self._database))
         return Installation(self.folder, self.graph_url, **settings)
 
     def installation(self, pace: float | None = None, **settings: str) -> Installation:
@@ -75,10 +86,18 @@ class Field:
         if not (self.folder / "data").exists():
             shutil.copytree(self._prepared.data, self.folder / "data")
         if pace is not None:
-            with sqlite3.connect(self.folder / "data" / "broadcaster.db") as database:
-                database.execute("UPDATE channel SET pace_override = ?", [pace])
-            database.close()
+            self.execute("UPDATE channel SET pace_override = ?", pace)
         return here
+
+    def execute(self, sql: str, *values: Any) -> list[Any]:
+        """What a statement finds in the installation's database."""
+        if self._postgres:
+            rows: list[Any] = self._postgres.execute(self._database, sql.replace("?", "%s"), values)
+            return rows
+        with sqlite3.connect(self.folder / "data" / "broadcaster.db") as opened:
+            rows = opened.execute(sql, values).fetchall()
+        opened.close()
+        return rows
 
     def start(self, here: Installation, *halves: str) -> testbed.Process:
         process = here.start(*halves)
@@ -93,3 +112,5 @@ class Field:
             process.kill()
         for running in self._sandboxes:
             running.__exit__(None, None, None)
+        if self._postgres:
+            self._postgres.drop(self._database)
