@@ -1,6 +1,5 @@
 """Backups, forgetting, completion and the doctor, as commands."""
 
-import json
 import shutil
 
 import pytest
