@@ -262,6 +262,14 @@ def lose_abandoned(channel_id: int, now: int) -> int:
     return len(lost)
 
 
+def take_back(channel_id: int, now: int) -> int:
+    """Put back what was claimed for a channel and has certainly not left. Returns how many messages."""
+    back = messages.take_back(channel_id, now)
+    allowance.give_back([row.id for row in back])
+    _follow_sweep(back, now)
+    return len(back)
+
+
 def follow_refused(rows: Sequence[Moved], now: int) -> list[int]:
     """Follow what a claim refused; returns the broadcasts that ended by that."""
     return _follow_sweep(rows, now)

@@ -219,17 +219,29 @@ def _carry_out(kind: type[Move], rows: Sequence[Move]) -> None:
 
 def lose_abandoned(channel_id: int, now: int) -> list[Moved]:
     """sending -> unknown, for all the channel's messages a former lease holder left behind."""
+    found = _left_behind(channel_id)
+    text = "the server ended while sending"
+    _carry_out(Lost, [Lost(row_id, attempt, now, "INTERRUPTED", text) for row_id, attempt, *_ in found])
+    return [Moved(row_id, broadcast_id, recipient) for row_id, _, broadcast_id, recipient in found]
+
+
+def take_back(channel_id: int, now: int) -> list[Moved]:
+    """sending -> pending (or -> cancelled), for what was claimed for the channel and certainly has not left."""
+    found = _left_behind(channel_id)
+    _carry_out(PutBack, [PutBack(row_id, attempt, now, None, None, now, 0) for row_id, attempt, *_ in found])
+    return [Moved(row_id, broadcast_id, recipient) for row_id, _, broadcast_id, recipient in found]
+
+
+def _left_behind(channel_id: int) -> list[tuple[Any, ...]]:
+    """Id, attempt, broadcast and recipient of the channel's messages in `sending`, their broadcasts locked."""
     mine = Broadcast.select(Broadcast.id).where(
         (Broadcast.channel_id == channel_id) & Broadcast.finished_at.is_null()
     )
     database.lock_broadcasts(row_id for (row_id,) in database.tuples(mine))
     columns = (Message.id, Message.attempt, Message.broadcast_id, Message.recipient)
-    found = database.tuples(
+    return database.tuples(
         Message.select(*columns).where(Message.broadcast_id.in_(mine) & (Message.state == "sending"))
     )
-    text = "the server ended while sending"
-    _carry_out(Lost, [Lost(row_id, attempt, now, "INTERRUPTED", text) for row_id, attempt, *_ in found])
-    return [Moved(row_id, broadcast_id, recipient) for row_id, _, broadcast_id, recipient in found]
 
 
 def close_unknown(window: int, hard_limit: int, now: int) -> list[Moved]:

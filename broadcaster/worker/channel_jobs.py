@@ -81,7 +81,8 @@ class Taking(NamedTuple):
 def take_over(channel_id: int, owner: str, data_dir: Path) -> Taken | None:
     """Take the channel's lease; None if another worker holds it.
 
-    What a dead holder left in flight is unknown from here on.
+    What a dead holder left in flight is unknown from here on; what we claimed without getting to know it
+    is pending again.
     """
     now = epoch_ms()
     row = channels.get(channel_id)
@@ -89,8 +90,11 @@ def take_over(channel_id: int, owner: str, data_dir: Path) -> Taken | None:
     previous = leases.take(channel_id, owner, channels.pace_of(row), dead, now, now + LEASE_MS)
     if previous is None:
         return None
-    abandoned = outcomes.lose_abandoned(channel_id, now)
-    if abandoned:
+    abandoned = 0
+    if previous.owner == owner:
+        # A sender ends when all it knows of is settled: these were claimed by a commit whose answer was lost.
+        outcomes.take_back(channel_id, now)
+    elif abandoned := outcomes.lose_abandoned(channel_id, now):
         logger.warning("messages of a dead worker are unknown", channel=channel_id, count=abandoned)
     return Taken(_facts(row), previous, abandoned, _written_to(row, previous, now), now)
 

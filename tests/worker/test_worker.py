@@ -18,7 +18,7 @@ from broadcaster.meta import sending as meta_sending
 from broadcaster.sandbox import testbed
 from broadcaster.services import progress, steering
 from broadcaster.settlement import outcomes
-from broadcaster.store import broadcasts, claims, database, leases
+from broadcaster.store import allowance, broadcasts, claims, database, leases
 from broadcaster.store.leases import PreviousHolder
 from broadcaster.store.messages import Draft
 from broadcaster.store.models import Broadcast, Channel, Lease, Message
@@ -154,6 +154,25 @@ def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
     assert again.not_before.keys() == {claimed.person}
     assert again.not_before[claimed.person] >= claimed.claimed_at + PAIR_MS
     assert (again.abandoned, again.previous.claimed_at) == (1, claimed.claimed_at)
+
+
+def test_what_was_claimed_by_a_commit_whose_answer_was_lost_waits_again(
+    channel_row: Any, tmp_path: Path
+) -> None:
+    accept(channel_row, 3)
+    order = channel_jobs.Order(channel_row.id, "w", "77", 2, 0, 80, 10, None, {})
+    with database.transaction():
+        assert channel_jobs.take_over(channel_row.id, "w", tmp_path)
+        # Durable, and the sender never heard of it.
+        channel_jobs.claim([order])
+        leases.release(channel_row.id, "w")
+    assert states() == {"pending": 1, "sending": 2}
+    with database.transaction():
+        again = channel_jobs.take_over(channel_row.id, "w", tmp_path)
+        assert again is not None
+        assert again.abandoned == 0
+    assert states() == {"pending": 3}
+    assert allowance.people_reached("77", 0) == 0
 
 
 def test_who_counts_a_portfolios_people_sees_what_others_took_in_the_same_commit(channel_row: Any) -> None:
