@@ -31,7 +31,8 @@ class Failed(NamedTuple):
 
 
 class PutBack(NamedTuple):
-    """sending -> pending: certainly refused. `tries` is 1 if it used up a try, else 0."""
+    """sending | unknown -> pending: certainly refused, or it never left. `tries` is 1 if that used up a try,
+    else 0."""
 
     id: int
     attempt: int

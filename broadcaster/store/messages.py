@@ -157,7 +157,8 @@ _ARROWS: dict[type[Move], _Arrow] = {
         " tries = message.tries + 1",
     ),
     PutBack: _Arrow(
-        ("sending",),
+        # Whoever had it may have been thought dead for a while.
+        ("sending", "unknown"),
         # As `_call_off` where the broadcast was stopped meanwhile.
         f"state = CASE WHEN {_MAY_HAVE_ARRIVED} THEN 'failed' WHEN {_IS_STOPPED} THEN 'cancelled'"
         " ELSE 'pending' END,"
@@ -226,14 +227,14 @@ def lose_abandoned(channel_id: int, now: int) -> list[Moved]:
 
 
 def take_back(channel_id: int, now: int) -> list[Moved]:
-    """sending -> pending (or -> cancelled), for what was claimed for the channel and certainly has not left."""
+    """sending -> pending (or -> cancelled), for what was claimed for the channel and never left."""
     found = _left_behind(channel_id)
     _carry_out(PutBack, [PutBack(row_id, attempt, now, None, None, now, 0) for row_id, attempt, *_ in found])
     return [Moved(row_id, broadcast_id, recipient) for row_id, _, broadcast_id, recipient in found]
 
 
 def _left_behind(channel_id: int) -> list[tuple[Any, ...]]:
-    """Id, attempt, broadcast and recipient of the channel's messages in `sending`, their broadcasts locked."""
+    """Id, attempt, broadcast and recipient of a channel's messages in `sending`, their broadcasts locked."""
     mine = Broadcast.select(Broadcast.id).where(
         (Broadcast.channel_id == channel_id) & Broadcast.finished_at.is_null()
     )

@@ -84,7 +84,7 @@ SETTLES: list[tuple[Callable[[Any], int], str, set[str]]] = [
     (settle_sent, "sent", {"sending", "unknown"}),
     (settle_failed, "failed", {"sending", "unknown"}),
     (settle_lost, "unknown", {"sending"}),
-    (settle_put_back, "pending", {"sending"}),
+    (settle_put_back, "pending", {"sending", "unknown"}),
 ]
 
 
