@@ -105,10 +105,15 @@ def release(channel_id: int, owner: str, trouble: str | None = None) -> None:
     query.where((Lease.channel_id == channel_id) & (Lease.owner == owner)).execute()
 
 
-def elsewhere(owner: str, dead: Iterable[str], now: int) -> set[int]:
-    """The channels for which others send, none of whom is dead."""
-    theirs = (Lease.owner != owner) & (Lease.expires_at > now) & Lease.owner.not_in(list(dead))
-    return {channel_id for (channel_id,) in database.tuples(Lease.select(Lease.channel_id).where(theirs))}
+def held(now: int) -> dict[int, str]:
+    """The channels that are being sent for, and by whom."""
+    query = Lease.select(Lease.channel_id, Lease.owner).where(Lease.expires_at > now)
+    return dict(database.tuples(query))
+
+
+def alive(since: int) -> int:
+    """How many workers have shown themselves since a time."""
+    return int(Worker.select().where(Worker.seen_at >= since).count())
 
 
 def paces(now: int) -> dict[int, float]:

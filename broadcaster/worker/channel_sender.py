@@ -102,6 +102,7 @@ class ChannelSender:
         self._idle_until = 0.0
         """Not before this the next claim, monotonic seconds."""
         self._turn = 0
+        self._is_leaving = False
 
     def _heed(self, facts: Facts) -> None:
         """Follow the channel's row: its token, its pace, the size of its portfolio's tier."""
@@ -111,6 +112,16 @@ class ChannelSender:
         self._head = self._shared.client.head(path, self._shared.vault.unlock(facts.token))
         if facts.pace != self._window.base:
             self._window.set_pace(facts.pace)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the channel is let go for another worker to take."""
+        return self._is_leaving
+
+    def leave(self) -> None:
+        """Let the channel go for another worker to take."""
+        self._is_leaving = True
+        self.news.set()
 
     def wake(self) -> None:
         """Something of this channel is due."""
@@ -129,7 +140,7 @@ class ChannelSender:
         claiming: asyncio.Task[bool] | None = None
         keeping = asyncio.create_task(self._keep())
         try:
-            while not self._shared.stopping.is_set() and not keeping.done():
+            while not (self._is_leaving or self._shared.stopping.is_set() or keeping.done()):
                 now = time.monotonic()
                 if claiming and claiming.done():
                     if not claiming.result():

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -35,9 +35,21 @@ from broadcaster.worker.windows import Windows
 HEARTBEAT_SECONDS = 5
 TURN_SECONDS = 1
 SWEEP_SECONDS = 0.5
+_ALL = 1_000_000
+FREE_SECONDS = 1
+"""So long a channel beyond our share is left to others."""
 """Half of the second within which a broadcast that was scheduled a moment ago must start."""
 
 logger = log.get(__name__)
+
+
+class Found(NamedTuple):
+    """What a sweep found: the channels with due messages that no other worker sends for, how many of all
+    channels fall to each worker, and when the next broadcast is due (epoch milliseconds)."""
+
+    channel_ids: list[int]
+    share: int
+    due: int | None
 
 
 class Worker:
@@ -59,6 +71,8 @@ class Worker:
         self._writer: Any = writer or self._own_writer
         self._senders: dict[int, ChannelSender | None] = {}
         """By channel; None while the lease is being taken."""
+        self._free_since: dict[int, float] = {}
+        """Since when nobody sends for these channels, monotonic seconds."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
@@ -181,14 +195,28 @@ class Worker:
                     await self._beat()
                 window = self._settings.unknown_window * 1000
                 me, data_dir = self._presence.id, self._settings.data_dir
-                channel_ids, due = await self._write(sweep, window, me, data_dir)
-                for channel_id in channel_ids:
-                    self._wake(channel_id)
+                found: Found = await self._write(sweep, window, me, data_dir)
+                self._take_share(found)
+                due = found.due
                 pause = SWEEP_SECONDS if due is None else min(SWEEP_SECONDS, (due - epoch_ms() + 1) / 1000)
             except Exception:
                 logger.exception("sweep failed, trying again")
                 pause = SWEEP_SECONDS
             await sleep_until(self._stopping, max(0.001, pause))
+
+    def _take_share(self, found: Found) -> None:
+        """Send for what nobody sends for, up to our share; what others leave alone for a second is ours, too.
+        What we have beyond our share we let go, one channel at a time, for others to take."""
+        now = time.monotonic()
+        self._free_since = {one: self._free_since.get(one, now) for one in found.channel_ids}
+        for channel_id in found.channel_ids:
+            is_free_long = now - self._free_since[channel_id] > FREE_SECONDS
+            if channel_id in self._senders or len(self._senders) < found.share or is_free_long:
+                self._wake(channel_id)
+        if len(self._senders) > found.share:
+            sender = list(self._senders.values())[-1]
+            if sender:
+                sender.leave()
 
     def _wake(self, channel_id: int) -> None:
         if channel_id in self._senders:
@@ -228,27 +256,25 @@ class Worker:
         finally:
             # Whatever the database says, the sweep must be able to wake this channel again.
             del self._senders[channel_id]
-        if sender and sender.news.is_set() and not self._stopping.is_set():
+        if sender and sender.news.is_set() and not (sender.is_leaving or self._stopping.is_set()):
             self._wake(channel_id)
 
 
-def sweep(unknown_window: int, owner: str, data_dir: Path) -> tuple[list[int], int | None]:
-    """Close what waited too long (`unknown_window` milliseconds), cancel what has run out; a writer's job.
-
-    Returns the channels with due messages that no other worker sends for, and when the next broadcast is due
-    (epoch milliseconds).
-    """
+def sweep(unknown_window: int, owner: str, data_dir: Path) -> Found:
+    """Close what waited too long (`unknown_window` milliseconds), cancel what has run out; a writer's job."""
     now = epoch_ms()
     heed_clock(now)
     if database.try_name("sweep"):
         outcomes.close_unknown(unknown_window, max(allowance.DAY, unknown_window), now)
         lifecycle.expire(now)
     channel_ids = broadcasts.channels_to_wake(now)
-    if channel_ids:
-        dead = presence.dead(data_dir, leases.holders(), owner)
-        elsewhere = leases.elsewhere(owner, dead, now)
-        channel_ids = [channel_id for channel_id in channel_ids if channel_id not in elsewhere]
-    return channel_ids, broadcasts.next_due(now)
+    held = leases.held(now)
+    dead = presence.dead(data_dir, set(held.values()), owner) if held else []
+    elsewhere = {channel_id for channel_id, holder in held.items() if holder not in (owner, *dead)}
+    alive = leases.alive(now - 3 * HEARTBEAT_SECONDS * 1000)
+    # Alone we send for all, whatever the count is at this moment.
+    share = -(-len(held.keys() | set(channel_ids)) // alive) if alive > 1 else _ALL
+    return Found([one for one in channel_ids if one not in elsewhere], share, broadcasts.next_due(now))
 
 
 def heed_clock(now: int) -> None:

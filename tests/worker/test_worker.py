@@ -2,7 +2,9 @@
 
 import inspect
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from broadcaster.vault import open_vault
 from broadcaster.worker import channel_jobs, channel_sender, recorder, worker
 from broadcaster.worker.windows import Windows
 from broadcaster.worker.worker import Worker
+from tests.support import edges
 from tests.support.channels import add_channel
 from tests.support.waiting import wait_until
 
@@ -154,6 +157,42 @@ def test_whoever_takes_over_spares_those_a_dead_worker_may_just_have_written_to(
     assert again.not_before.keys() == {claimed.person}
     assert again.not_before[claimed.person] >= claimed.claimed_at + PAIR_MS
     assert (again.abandoned, again.previous.claimed_at) == (1, claimed.claimed_at)
+
+
+def test_workers_share_the_channels_also_when_one_joins_late_or_leaves(
+    settings: config.Settings, channel_row: Any
+) -> None:
+    rows = [channel_row, *[add_channel(str(200 + n)) for n in range(3)]]
+    vault = open_vault(settings.data_dir)
+    Channel.update(access_token=vault.lock("t"), pace_override=20).execute()
+    for row in rows:
+        # More than leave while anybody waits for anything below.
+        accept(row, 3000, series=500 + row.id)
+    with edges.edge(edges.ACCEPTED) as graph, ExitStack() as ending:
+        settings.graph_url = graph.url
+        first, late = Worker(settings, vault), Worker(settings, vault)
+        for one in (first, late):
+            ending.callback(lambda worker=one: worker.alive and worker.stop(20))
+        first.start()
+        wait_until(lambda: list(shared().values()) == [4])
+        late.start()
+        wait_until(lambda: sorted(shared().values()) == [2, 2])
+        first.stop(20)
+        wait_until(lambda: list(shared().values()) == [4])
+        late.stop(20)
+        assert states().keys() == {"pending", "sent"}
+        assert graph.taken == states()["sent"]
+
+
+def holders() -> dict[int, str]:
+    """Who sends for each channel."""
+    with database.transaction():
+        return leases.held(epoch_ms())
+
+
+def shared() -> dict[str, int]:
+    """For how many channels each worker sends."""
+    return dict(Counter(holders().values()))
 
 
 def test_what_was_claimed_by_a_commit_whose_answer_was_lost_waits_again(
