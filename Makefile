@@ -19,10 +19,12 @@ test: .venv/ready
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal -m "not alone"
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -m alone tests/whole
 
-# Store, engine and APIs on a PostgreSQL server that the tests start and throw away.
+# Store, engine and APIs on a PostgreSQL server that the tests start and throw away; but for two files whose servers
+# are made on SQLite.
 test-postgres: .venv/ready
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist worksteal --postgres tests/store tests/settlement \
-	    tests/services tests/worker tests/web
+	    tests/services tests/worker tests/web \
+	    --ignore=tests/web/test_http_server.py --ignore=tests/web/test_monochat.py
 
 # Ten thousand worlds of the engine's rules, by a clock of their own; a broken one says its number.
 simulate: .venv/ready

@@ -57,4 +57,6 @@ def _outcome(public_id: str, begun: float) -> Message:
             # It is accepted: whatever the database says for now, the answer must be its outcome.
             if waited > _LONGEST_AWAITED or not database.is_trouble(error):
                 raise
+        # Those who wait must not keep the connections that the sending needs.
+        database.release()
         time.sleep(min(_LOOK_SELDOM, max(_LOOK_EVERY, waited / 8)))

@@ -22,7 +22,7 @@ from peewee import (
     OperationalError,
     PeeweeException,
 )
-from playhouse.pool import PooledPostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
 from broadcaster.errors import Misconfigured
 from broadcaster.store import models
@@ -57,6 +57,12 @@ class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]
 
     What is repeated has certainly not been done: BEGIN, and a SELECT outside a transaction.
     """
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        try:
+            return bool(super().connect(reuse_if_open))
+        except MaxConnectionsExceeded as error:
+            raise OperationalError("all connections of this process are in use") from error
 
     def begin(self, isolation_level: Any = None) -> None:
         try:

@@ -33,6 +33,7 @@ def test_a_receipt_takes_a_third_at_most() -> None:
     assert len(packing.pack(body)) * 3 < len(body)
 
 
+@pytest.mark.sqlite
 def test_what_was_kept_before_is_replayed_with_what_is_packed(
     db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +52,7 @@ def test_what_was_kept_before_is_replayed_with_what_is_packed(
     assert seen == [receipt for one in documents for receipt in payloads.read(one).receipts]
 
 
+@pytest.mark.sqlite
 def test_whoever_is_erased_is_found_in_what_is_packed_and_in_what_is_not(db: Any) -> None:
     other = json.dumps(callback(status("read", recipient_id="905554440001")))
     named = json.dumps(callback(status("read", recipient_id="905554440000")))

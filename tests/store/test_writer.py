@@ -66,6 +66,7 @@ def doubled(rows: list[Any]) -> list[Any]:
     return [row + row for row in rows]
 
 
+@pytest.mark.sqlite
 def test_waiting_jobs_share_a_commit(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(commits_of_twenty(writer, monkeypatch)) >= 10
 
@@ -94,6 +95,7 @@ def commits_of_twenty(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> list[i
     return commits
 
 
+@pytest.mark.sqlite
 def test_stopping_finishes_what_was_handed_over(db: Any) -> None:
     made = Writer()
     made.start()

@@ -365,6 +365,7 @@ def test_waiting_without_a_worker_is_said(client: Client) -> None:
     assert client.get(f"/v1/broadcasts/{public_id}").json["whyWaiting"]["reason"] == "retry"
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_why_it_waits(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     public_id = client.post("/v1/broadcasts", request_of()).json["id"]
     leases.beat("w", "host", 1, epoch_ms())
