@@ -106,8 +106,9 @@ class Window:
 
     def opens_within(self, seconds: float, now: float) -> bool:
         """Whether a place is open, or will be in so many seconds at most."""
-        is_known = len(self._left) or self._leaving < self._size()
-        return self.room(now) > 0 or (bool(is_known) and self.wait(now) <= seconds)
+        # Where all places are of messages whose bytes have not left, nobody knows when one opens.
+        is_known = bool(self._left) or self._leaving < self._size()
+        return self.room(now) > 0 or (is_known and self.wait(now) <= seconds)
 
     def is_held(self, now: float) -> bool:
         """Whether nothing may leave for longer than the pace alone would ask."""

@@ -15,6 +15,7 @@ from peewee import Database
 from broadcaster.config import Settings
 from broadcaster.domain import phone, timestamps
 from broadcaster.errors import Faults, Invalid, Misconfigured
+from broadcaster.services import progress
 from broadcaster.services.start_up import open_installation
 from broadcaster.settlement import lifecycle
 from broadcaster.store import database, leases, messages, people, retention, sessions, suppressions
@@ -28,8 +29,6 @@ _THEIRS = (
     'on PostgreSQL a backup is the server\'s: pg_dump -Fc "$BROADCASTER_DATABASE_URL" > broadcaster.dump, and'
     " keep the key beside it"
 )
-_BEAT_MS = 15_000
-"""A worker that has not shown itself for so long runs no more."""
 _GAP = 1_000_000
 """Ids left out after a restore: more than messages were accepted since the backup."""
 
@@ -122,7 +121,7 @@ def calm(settings: Settings, now: int) -> int:
     opened, _ = open_installation(settings)
     try:
         seen = leases.last_beat()
-        if seen is not None and now - seen <= _BEAT_MS:
+        if seen is not None and now - seen <= progress.HEARTBEAT_MS:
             raise Misconfigured("a worker runs: stop all of them, on every host, and try again in 15 seconds")
         return _pause_everything(opened, "restored", now)
     finally:

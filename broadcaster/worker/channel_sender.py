@@ -102,7 +102,8 @@ class ChannelSender:
         self._idle_until = 0.0
         """Not before this the next claim, monotonic seconds."""
         self._turn = 0
-        self._is_leaving = False
+        self.is_leaving = False
+        """Whether the channel is let go for another worker to take."""
 
     def _heed(self, facts: Facts) -> None:
         """Follow the channel's row: its token, its pace, the size of its portfolio's tier."""
@@ -113,14 +114,9 @@ class ChannelSender:
         if facts.pace != self._window.base:
             self._window.set_pace(facts.pace)
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the channel is let go for another worker to take."""
-        return self._is_leaving
-
     def leave(self) -> None:
         """Let the channel go for another worker to take."""
-        self._is_leaving = True
+        self.is_leaving = True
         self.news.set()
 
     def wake(self) -> None:
@@ -140,7 +136,7 @@ class ChannelSender:
         claiming: asyncio.Task[bool] | None = None
         keeping = asyncio.create_task(self._keep())
         try:
-            while not (self._is_leaving or self._shared.stopping.is_set() or keeping.done()):
+            while not (self.is_leaving or self._shared.stopping.is_set() or keeping.done()):
                 now = time.monotonic()
                 if claiming and claiming.done():
                     if not claiming.result():

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from broadcaster.settlement import lifecycle, outcomes
+from broadcaster.settlement import event_documents, lifecycle, outcomes
 from broadcaster.store import broadcasts, database, leases, messages, webhooks
 from broadcaster.store.models import Broadcast, EventDelivery, Message
 from tests.support.broadcasts import accepted, claim, mark, states
+from tests.support.databases import migrate_at_once
 from tests.support.samples import NOW
 
 pytestmark = pytest.mark.postgres
@@ -73,7 +74,6 @@ def test_what_is_put_back_while_its_broadcast_is_stopped_waits_for_nobody(channe
 
 def test_two_couriers_never_deliver_the_same(db: Any) -> None:
     hook = webhooks.add("https://hooks.example/", [], "secret", NOW)
-    from broadcaster.settlement import event_documents
 
     with database.transaction():
         for n in range(40):
@@ -87,17 +87,7 @@ def test_processes_that_migrate_at_once_do_it_once(postgres: Any) -> None:
     name = postgres.make("template0")
     try:
         opened = database.open(postgres.url(name))
-        applied: list[str] = []
-
-        def start() -> None:
-            applied.extend(database.migrate(opened))
-            database.close()
-
-        threads = [threading.Thread(target=start) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        applied = migrate_at_once(opened)
         assert len(applied) == len(set(applied)) == len(list(database.MIGRATIONS.glob("[0-9]*.py")))
     finally:
         postgres.drop(name)

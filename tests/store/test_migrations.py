@@ -1,5 +1,4 @@
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from broadcaster import config
 from broadcaster.errors import Misconfigured
 from broadcaster.store import broadcasts, counters, database, message_queries, messages, models, webhooks
+from tests.support.databases import migrate_at_once
 from tests.support.samples import NOW
 
 pytestmark = pytest.mark.sqlite
@@ -34,17 +34,7 @@ def test_a_newer_schema_is_refused(db: Any) -> None:
 
 def test_processes_that_start_together_migrate_once(settings: config.Settings) -> None:
     opened = database.open(settings.database)
-    applied: list[str] = []
-
-    def start() -> None:
-        applied.extend(database.migrate(opened))
-        database.close()
-
-    threads = [threading.Thread(target=start) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    applied = migrate_at_once(opened)
     assert applied == [
         "0001_first",
         "0002_faces_and_people",

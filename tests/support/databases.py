@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +23,23 @@ def make_database(path: Path) -> Path:
     database.migrate(database.open(f"sqlite:///{path}"))
     leave_database()
     return path
+
+
+def migrate_at_once(opened: Any) -> list[str]:
+    """What four threads that migrate a database at once apply, all together."""
+    applied: list[str] = []
+
+    def start() -> None:
+        applied.extend(database.migrate(opened))
+        database.close()
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    return applied
 
 
 def leave_database() -> None:
